@@ -1,0 +1,65 @@
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+WORKERS := -n auto --maxprocesses=4
+
+# One thread a process: the networks are small, two processes run at a time, and sums are added in the same
+# order on every machine, so the checked numbers in the notebooks are the same everywhere.
+export OMP_NUM_THREADS := 1
+
+# What the pages depend on and Sphinx does not see.
+LIBRARY := $(shell find diffusion_lib book/_ext -name '*.py' -o -name '*.js' -o -name '*.css')
+
+.DEFAULT_GOAL := help
+.PHONY: help book serve test check notebooks bench clean distclean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1:\2/p' Makefile | awk -F: '{printf "%-18s%s\n", $$1, $$2}'
+
+.venv/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else \
+		f"This book needs Python 3.11, 3.12 or 3.13; $(PYTHON) is {v[0]}.{v[1]}. Try: make PYTHON=python3.12 ...")'
+	@echo "Setting up .venv (a minute or two, once)"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# Executed notebooks are cached by their own text; when the library changes, all of them run again.
+_build/.library: requirements.txt $(LIBRARY)
+	@rm -rf _build
+	@mkdir -p _build
+	@touch $@
+
+book: .venv/.installed _build/.library  ## execute the notebooks and build the book into _build/html
+	@# A page that was read with a warning counts as read: after a failure Sphinx must read all of them again.
+	@$(BIN)/jupyter-book build -W --keep-going -q . || { rm -rf _build/.doctrees _build/html; exit 1; }
+	@echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html"
+
+serve: book  ## build the book and serve it on localhost:8000 (PORT=8001 for another port)
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
+
+test: .venv/.installed  ## everything: ruff, unit tests, every notebook, the book, the book in a browser
+	$(BIN)/ruff check .
+	$(PYTEST) $(WORKERS) tests --ignore=tests/browser
+	$(PYTEST) $(WORKERS) --dist=loadscope -W default --nbval --nbval-sanitize-with=book/sanitize.cfg book
+	@$(MAKE) --no-print-directory book
+	$(PYTEST) tests/browser
+
+check: .venv/.installed  ## ruff and the fast unit tests, under a minute
+	$(BIN)/ruff check .
+	$(PYTEST) $(WORKERS) -m "not slow" tests --ignore=tests/browser
+
+notebooks: .venv/.installed  ## execute book/*.ipynb in place and store the checked outputs
+	$(BIN)/python tools/notebooks.py
+
+bench: .venv/.installed  ## measure speed and sample quality, print the README's table
+	$(BIN)/python tools/bench.py
+
+clean:  ## remove the built book and all caches
+	rm -rf _build .pytest_cache .ruff_cache .hypothesis
+	find book diffusion_lib tests tools -name __pycache__ -prune -exec rm -rf {} +
+
+distclean: clean  ## the same, and .venv
+	rm -rf .venv *.egg-info
