@@ -1,0 +1,171 @@
+"""What a `Stepper` shows: panels, axes, and frames made of layers.
+
+These are plain descriptions. `stepper` packs them into the widget's state, and the JavaScript beside it draws them; neither
+knows what the points mean.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+ROLES = ("data", "model", "noise", "accent", "text")
+
+Ticks = Sequence[tuple[float, str]]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One drawing area showing the box `x` × `y` in the units of the data.
+
+    With `equal`, a unit is as long in x as in y and the panel takes the shape of its box; otherwise `aspect` is its
+    width over its height. Ticks are (position, label) pairs; there are none unless given. Raises `ValueError` when a
+    range does not increase, the aspect is not positive, or a tick is no such pair.
+    """
+
+    x: tuple[float, float] = (-2.5, 2.5)
+    y: tuple[float, float] = (-2.5, 2.5)
+    title: str = ""
+    equal: bool = True
+    x_ticks: Ticks = ()
+    y_ticks: Ticks = ()
+    x_label: str = ""
+    y_label: str = ""
+    aspect: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("x", "y"):
+            _check_range(getattr(self, name), name)
+            _check_ticks(getattr(self, f"{name}_ticks"), f"{name}_ticks")
+        if not self.aspect > 0:
+            raise ValueError(f"aspect = {self.aspect!r}; pass a positive width over height")
+
+    def describe(self) -> dict[str, Any]:
+        """The panel as JSON."""
+        (left, right), (bottom, top) = self.x, self.y
+        aspect = (right - left) / (top - bottom) if self.equal else self.aspect
+        return {
+            "x": [float(left), float(right)],
+            "y": [float(bottom), float(top)],
+            "title": self.title,
+            "equal": self.equal,
+            "aspect": round(float(aspect), 4),
+            "ticks": [[[float(at), str(label)] for at, label in t] for t in (self.x_ticks, self.y_ticks)],
+            "labels": [self.x_label, self.y_label],
+        }
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One thing the reader steps through: its name and the value of each step, shown as `str(value)`."""
+
+    name: str
+    values: Sequence[Any] = ()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One kind of mark: made by `points`, `arrows`, `ellipses` or `curve`.
+
+    Each block is an (n, 2) array of positions in the panel's units; arrows and ellipses have two.
+    """
+
+    kind: str
+    role: str
+    panel: int
+    blocks: tuple[np.ndarray, ...]
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One step: a sentence that says what is seen, and the layers in drawing order, the last on top."""
+
+    text: str
+    layers: Sequence[Layer] = field(default_factory=tuple)
+
+
+def points(
+    x: Any, role: str = "data", panel: int = 0, *, size: float = 2.0, faint: bool = False, name: str = ""
+) -> Layer:
+    """Dots at `x`, shape (n, 2), of radius `size` in screen pixels.
+
+    `faint` puts a layer into the background; `name` lists it in the legend. A row with NaN is not drawn. Raises
+    `ValueError` for a shape other than (n, 2) or an unknown role, as all layers do.
+    """
+    if not size > 0:
+        raise ValueError(f"size = {size!r}; pass a positive radius in pixels")
+    return _layer("points", role, panel, [_rows(x, "x")], size=size, faint=faint, name=name)
+
+
+def arrows(
+    start: Any, end: Any, role: str = "accent", panel: int = 0, *, faint: bool = False, name: str = ""
+) -> Layer:
+    """Arrows from the rows of `start` to the rows of `end`, both of shape (n, 2)."""
+    blocks = [_rows(start, "start"), _rows(end, "end")]
+    if blocks[0].shape != blocks[1].shape:
+        raise ValueError(f"start and end have shapes {blocks[0].shape} and {blocks[1].shape}; pass one end a start")
+    return _layer("arrows", role, panel, blocks, faint=faint, name=name)
+
+
+def ellipses(
+    mean: Any, std: Any, role: str = "accent", panel: int = 0, *, faint: bool = False, name: str = ""
+) -> Layer:
+    """Axis-aligned Gaussians, drawn as their outlines at one and at two standard deviations.
+
+    `mean` has shape (n, 2); `std`, never a variance, is a number or has shape (n,) or (n, 2).
+    """
+    centre, radius = _rows(mean, "mean"), _array(std, "std")
+    radius = radius[:, None] if radius.ndim == 1 else radius
+    if radius.shape not in [(), (1, 1), (1, 2), (len(centre), 1), (len(centre), 2)]:
+        raise ValueError(f"std has shape {np.shape(std)} for {len(centre)} means; pass a number, (n,) or (n, 2)")
+    if (radius < 0).any():
+        raise ValueError(f"std has a negative entry, {radius.min():g}; pass standard deviations, which are ≥ 0")
+    return _layer("ellipses", role, panel, [centre, centre + radius], faint=faint, name=name)
+
+
+def curve(
+    xy: Any, role: str = "data", panel: int = 0, *, dashed: bool = False, faint: bool = False, name: str = ""
+) -> Layer:
+    """A line through the rows of `xy`, shape (n, 2); a row with NaN breaks it."""
+    return _layer("curve", role, panel, [_rows(xy, "xy")], dashed=dashed, faint=faint, name=name)
+
+
+def _layer(kind: str, role: str, panel: int, blocks: list[np.ndarray], **options: Any) -> Layer:
+    """A checked layer; options at their falsy default are left out of the state."""
+    if role not in ROLES:
+        raise ValueError(f"role = {role!r}; choose one of {', '.join(map(repr, ROLES))}")
+    return Layer(kind, role, panel, tuple(blocks), {key: value for key, value in options.items() if value})
+
+
+def _array(values: Any, name: str) -> np.ndarray:
+    """Torch tensors, arrays and nested lists as a float64 array."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    try:
+        return np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} is not made of numbers ({error}); pass a tensor or an array") from error
+
+
+def _rows(values: Any, name: str) -> np.ndarray:
+    """An array of positions, shape (n, 2)."""
+    array = _array(values, name)
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise ValueError(f"{name} has shape {array.shape}; points are rows: reshape it to (n, 2)")
+    return array
+
+
+def _check_range(limits: Any, name: str) -> None:
+    """Raise unless `limits` is a pair of finite numbers that increases."""
+    if len(limits) != 2 or not all(map(math.isfinite, limits)) or not limits[0] < limits[1]:
+        raise ValueError(f"{name} = {limits!r}; pass two finite numbers, the smaller one first")
+
+
+def _check_ticks(ticks: Any, name: str) -> None:
+    """Raise unless `ticks` is a sequence of (position, label) pairs."""
+    for tick in ticks:
+        if not isinstance(tick, Sequence) or isinstance(tick, str) or len(tick) != 2 or not math.isfinite(tick[0]):
+            raise ValueError(f"{name} has {tick!r}; pass (position, label) pairs")
