@@ -15,7 +15,7 @@ LIBRARY := $(shell find diffusion_lib book/_ext -name '*.py' -o -name '*.js' -o 
 .PHONY: help book serve test check notebooks bench clean distclean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*##  *\(.*\)/  make \1:\2/p' Makefile | awk -F: '{printf "%-18s%s\n", $$1, $$2}'
+	@awk -F ':.*## +' '/^[a-z]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' Makefile
 
 .venv/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else \
