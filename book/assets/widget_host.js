@@ -1,0 +1,86 @@
+// Draws a built page's recorded anywidgets, with no kernel and no network. A classic deferred script on purpose:
+// browsers load no module script from file://. Each widget's own module becomes a Blob URL, which they do load.
+(() => {
+  const STATE = "application/vnd.jupyter.widget-state+json";
+  const VIEW = "application/vnd.jupyter.widget-view+json";
+  const modules = new Map(); // one module and one style sheet for all widgets of a kind
+  const styles = new Set();
+
+  const readJson = (script) => JSON.parse(script.textContent);
+
+  function decode(base64) {
+    const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+    return new DataView(bytes.buffer);
+  }
+
+  /** A saved model's traits, with its binary ones put back where `path` says. */
+  function restore({ state, buffers = [] }) {
+    const traits = structuredClone(state);
+    for (const { path, data } of buffers) {
+      const parent = path.slice(0, -1).reduce((value, key) => value[key], traits);
+      parent[path.at(-1)] = decode(data);
+    }
+    return traits;
+  }
+
+  /** What a widget may ask of its model when there is no kernel: its traits, and listeners to changes of its own. */
+  function modelOf(traits) {
+    const changes = new EventTarget();
+    const wrapped = new Map();
+    return {
+      get: (name) => traits[name],
+      set(name, value) {
+        traits[name] = value;
+        changes.dispatchEvent(new Event(`change:${name}`));
+      },
+      on(event, callback) {
+        wrapped.set(callback, () => callback());
+        changes.addEventListener(event, wrapped.get(callback));
+      },
+      off: (event, callback) => changes.removeEventListener(event, wrapped.get(callback)),
+      save_changes() {}, // there is no kernel to tell
+    };
+  }
+
+  function load(source) {
+    if (!modules.has(source)) {
+      const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+      modules.set(source, import(url).finally(() => URL.revokeObjectURL(url)));
+    }
+    return modules.get(source);
+  }
+
+  function addStyle(css) {
+    if (!css || styles.has(css)) return;
+    styles.add(css);
+    document.head.append(Object.assign(document.createElement("style"), { textContent: css }));
+  }
+
+  async function draw(script, models, el) {
+    const saved = models[readJson(script).model_id];
+    if (!saved?.state._esm) throw new Error("its recording is not in this page");
+    const traits = restore(saved);
+    addStyle(traits._css);
+    const { default: made } = await load(traits._esm);
+    const widget = typeof made === "function" ? await made() : made;
+    const model = modelOf(traits);
+    await widget.initialize?.({ model });
+    await widget.render({ model, el });
+  }
+
+  function report(el, error) {
+    const text = `This widget cannot be shown here (${error.message}). The notebook of this page draws it again.`;
+    el.replaceChildren(Object.assign(document.createElement("p"), { className: "widget-failed", textContent: text }));
+  }
+
+  function start() {
+    const models = Object.assign({}, ...[...document.querySelectorAll(`script[type="${STATE}"]`)].map((s) => readJson(s).state));
+    for (const script of document.querySelectorAll(`script[type="${VIEW}"]`)) {
+      const el = script.parentElement.querySelector(".widget-room") ?? script.parentElement.appendChild(document.createElement("div"));
+      draw(script, models, el)
+        .catch((error) => report(el, error))
+        .finally(() => (el.style.minHeight = "0")); // the place kept free until now
+    }
+  }
+  start();
+})();
