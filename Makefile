@@ -8,8 +8,9 @@ WORKERS := -n auto --maxprocesses=4
 # order on every machine, so the checked numbers in the notebooks are the same everywhere.
 export OMP_NUM_THREADS := 1
 
-# What the pages depend on and Sphinx does not see.
-LIBRARY := $(shell find diffusion_lib book/_ext -name '*.py' -o -name '*.js' -o -name '*.css')
+# What the pages depend on and Sphinx does not watch: code that cells import, and what goes into every page.
+LIBRARY := $(shell find diffusion_lib -name '*.py' -o -name '*.js' -o -name '*.css')
+DRESS := $(shell find book/_ext book/assets -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
 .PHONY: help book serve test check notebooks bench clean distclean
@@ -32,10 +33,13 @@ _build/.library: requirements.txt $(LIBRARY)
 	@mkdir -p _build
 	@touch $@
 
-book: .venv/.installed _build/.library  ## execute the notebooks and build the book into _build/html
+_build/.dress: _build/.library $(DRESS)
+	@rm -rf _build/.doctrees
+	@touch $@
+
+book: .venv/.installed _build/.dress  ## execute the notebooks and build the book into _build/html
 	@# A page that was read with a warning counts as read: after a failure Sphinx must read all of them again.
 	@$(BIN)/jupyter-book build -W --keep-going -q . || { rm -rf _build/.doctrees _build/html; exit 1; }
-	@echo "The book is in _build/html: open $(CURDIR)/_build/html/index.html"
 
 serve: book  ## build the book and serve it on localhost:8000 (PORT=8001 for another port)
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)

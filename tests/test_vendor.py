@@ -8,7 +8,8 @@ VENDOR = Path(__file__).parents[1] / "book" / "assets" / "vendor"
 
 
 def test_vendored_files_match_the_list():
-    listed = dict(re.findall(r"\| `([0-9a-f]{64})` \| `(.+)` \|", (VENDOR / "README.md").read_text()))
+    listed = re.findall(r"\| `([0-9a-f]{64})` \| `(.+)` \|", (VENDOR / "README.md").read_text())
+    listed = {name: digest for digest, name in listed}
     files = [path for path in VENDOR.rglob("*") if path.is_file() and path != VENDOR / "README.md"]
-    found = {hashlib.sha256(path.read_bytes()).hexdigest(): path.relative_to(VENDOR).as_posix() for path in files}
+    found = {path.relative_to(VENDOR).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     assert found == listed
