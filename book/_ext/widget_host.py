@@ -1,8 +1,8 @@
 """Sphinx extension: recorded widgets are drawn by our own small host, and their place is kept free until then.
 
-By default myst-nb puts require.js and the Jupyter HTML manager, both from a public server, on each page with widgets. The
-book works without a network, so its pages load `assets/widget_host.js` instead. That script must be found in one of the
-folders of `html_static_path`.
+By default myst-nb puts require.js and the Jupyter HTML manager, both from a public server, on each page with
+widgets. The book works without a network, so its pages load `assets/widget_host.js` instead. That script must
+be found in one of the folders of `html_static_path`.
 
 The page knows how tall a Stepper will be before any script runs. A room of that height is written around each
 recorded view, so that the text below does not move when the widget appears.
@@ -20,7 +20,8 @@ from sphinx.config import Config
 VIEW = re.compile(r'<script type="application/vnd\.jupyter\.widget-view\+json">(.*?)</script>', re.DOTALL)
 NO_SCRIPT = "<noscript><p>This place holds an interactive drawing, which needs JavaScript.</p></noscript>"
 
-# Rough sizes of a Stepper's parts in rem, and how many characters of its sentence fit on one line of a wide page.
+# Rough sizes of a Stepper's parts in rem, and how many characters of its sentence fit on one line of a wide
+# page.
 HEAD, TITLE, ROW, MARGINS, LINE, LINE_LENGTH = 1.9, 1.3, 2.8, 3.7, 1.5, 90
 
 

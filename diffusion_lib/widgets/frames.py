@@ -1,7 +1,7 @@
 """What a `Stepper` shows: panels, axes, and frames made of layers.
 
-These are plain descriptions. `stepper` packs them into the widget's state, and the JavaScript beside it draws them; neither
-knows what the points mean.
+These are plain descriptions. `stepper` packs them into the widget's state, and the JavaScript beside it draws them;
+neither knows what the points mean.
 """
 
 import math
@@ -20,9 +20,9 @@ Ticks = Sequence[tuple[float, str]]
 class Panel:
     """One drawing area showing the box `x` × `y` in the units of the data.
 
-    With `equal`, a unit is as long in x as in y and the panel takes the shape of its box; otherwise `aspect` is its
-    width over its height. Ticks are (position, label) pairs; there are none unless given. Raises `ValueError` when a
-    range does not increase, the aspect is not positive, or a tick is no such pair.
+    With `equal`, a unit is as long in x as in y and the panel takes the shape of its box; otherwise `aspect`
+    is its width over its height. Ticks are (position, label) pairs; there are none unless given. Raises
+    `ValueError` when a range does not increase, the aspect is not positive, or a tick is no such pair.
     """
 
     x: tuple[float, float] = (-2.5, 2.5)
@@ -92,7 +92,7 @@ def points(
 ) -> Layer:
     """Dots at `x`, shape (n, 2), of radius `size` in screen pixels.
 
-    `faint` puts a layer into the background; `name` lists it in the legend. A row with NaN is not drawn. Raises
+    `faint` makes a layer pale; `name` lists it in the legend. A row with NaN is not drawn. Raises
     `ValueError` for a shape other than (n, 2) or an unknown role, as all layers do.
     """
     if not size > 0:
@@ -105,8 +105,9 @@ def arrows(
 ) -> Layer:
     """Arrows from the rows of `start` to the rows of `end`, both of shape (n, 2)."""
     blocks = [_rows(start, "start"), _rows(end, "end")]
-    if blocks[0].shape != blocks[1].shape:
-        raise ValueError(f"start and end have shapes {blocks[0].shape} and {blocks[1].shape}; pass one end a start")
+    shapes = [block.shape for block in blocks]
+    if shapes[0] != shapes[1]:
+        raise ValueError(f"start and end have shapes {shapes[0]} and {shapes[1]}; they must be the same")
     return _layer("arrows", role, panel, blocks, faint=faint, name=name)
 
 
@@ -120,9 +121,10 @@ def ellipses(
     centre, radius = _rows(mean, "mean"), _array(std, "std")
     radius = radius[:, None] if radius.ndim == 1 else radius
     if radius.shape not in [(), (1, 1), (1, 2), (len(centre), 1), (len(centre), 2)]:
-        raise ValueError(f"std has shape {np.shape(std)} for {len(centre)} means; pass a number, (n,) or (n, 2)")
+        n = len(centre)
+        raise ValueError(f"std has shape {radius.shape} for {n} means; pass a number, ({n},) or ({n}, 2)")
     if (radius < 0).any():
-        raise ValueError(f"std has a negative entry, {radius.min():g}; pass standard deviations, which are ≥ 0")
+        raise ValueError(f"std has a negative entry, {radius.min():g}; standard deviations are ≥ 0")
     return _layer("ellipses", role, panel, [centre, centre + radius], faint=faint, name=name)
 
 
@@ -167,5 +169,5 @@ def _check_range(limits: Any, name: str) -> None:
 def _check_ticks(ticks: Any, name: str) -> None:
     """Raise unless `ticks` is a sequence of (position, label) pairs."""
     for tick in ticks:
-        if not isinstance(tick, Sequence) or isinstance(tick, str) or len(tick) != 2 or not math.isfinite(tick[0]):
+        if not isinstance(tick, tuple | list) or len(tick) != 2 or not math.isfinite(tick[0]):
             raise ValueError(f"{name} has {tick!r}; pass (position, label) pairs")

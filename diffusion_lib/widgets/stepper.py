@@ -11,15 +11,19 @@ import traitlets
 
 from diffusion_lib.widgets.frames import Axis, Frame, Layer, Panel
 
-# A coordinate travels as an int16. The panel's box is the middle third of the range, so that marks which stray by up to
-# one box width stay where they are; beyond that they are moved to the edge of the range, out of sight.
+# A coordinate travels as an int16. The panel's box is the middle third of the range, so that marks which
+# stray by up to one box width stay where they are; beyond that they are moved to the edge of the range, out
+# of sight.
 LARGEST = 32767
 MISSING = -32768
 BOXES = 3
 
 
 def quantise(x: np.ndarray, panel: Panel) -> np.ndarray:
-    """Positions (n, 2) in a panel's units as int16 (n, 2), in steps of 3 box widths / 65534; NaN rows become MISSING."""
+    """Positions (n, 2) in a panel's units as int16 (n, 2): steps of 3/65534 box widths from the box's centre.
+
+    Rows with NaN become MISSING.
+    """
     low, width = _box(panel)
     steps = ((x - low) / width - 0.5) * (2 * LARGEST / BOXES)
     missing = np.isnan(x).any(axis=1)
@@ -40,15 +44,17 @@ def dequantise(steps: np.ndarray, panel: Panel) -> np.ndarray:
 class Stepper(anywidget.AnyWidget):
     """Steps through `frames` along one or two axes, by slider, keyboard or play button.
 
-    `frames` are in C order over the axes: with two, the second axis moves fastest. `background` lies under every frame.
-    `start` is the index of the first frame shown, one number for each axis. With `autoplay` the widget plays along its
-    last axis over and over, unless the reader's system asks for reduced motion; `fps` is the number of frames a second.
+    `frames` are in C order over the axes: with two, the second axis moves fastest. `background` lies under
+    every frame. `start` is the index of the frame shown at first, one number for each axis. With `autoplay`
+    the widget plays along its last axis over and over, unless the reader's system asks for reduced motion;
+    `fps` is the number of frames a second.
 
-    The whole picture is in two synced traits, `content` (JSON) and `coordinates` (int16 pairs), so it is drawn with or
-    without a kernel. Positions that occur in several layers or frames are stored once.
+    The whole picture is in two synced traits, `content` (JSON) and `coordinates` (int16 pairs), so it is
+    drawn with or without a kernel. Positions that occur in several layers or frames are stored once.
 
-    Raises `ValueError`, naming the argument, when the number of frames is not the product of the axes' lengths, when a
-    layer names a panel that is not there, or when `start`, `fps` or the number of axes is out of range.
+    Raises `ValueError`, naming the argument, when the number of frames is not the product of the axes'
+    lengths, when a layer names a panel that is not there, or when `start`, `fps` or the number of axes is out
+    of range.
     """
 
     _esm = Path(__file__).with_name("stepper.js")
@@ -86,20 +92,26 @@ class Stepper(anywidget.AnyWidget):
         super().__init__(content=content, coordinates=bytes(self._packer.data))
 
     def append(self, frame: Frame, value: Any) -> None:
-        """Add a frame at the end of the only axis, at `value`, and show it unless the reader looks at an older one.
+        """Add a frame at `value`, the new end of the only axis; shown unless the reader looks at an older one.
 
-        Each call sends the whole state again, so that what is recorded at any moment is complete; a view of at most
-        some hundred kilobytes does not notice. Raises `ValueError` for a stepper with two axes.
+        Each call sends the whole state again, so that what is recorded at any moment is complete, which costs
+        a millisecond or two for some hundred kilobytes. A recorded view opens at its newest frame. Raises
+        `ValueError` for a stepper with two axes.
         """
         axes = self.content["axes"]
         if len(axes) != 1:
-            raise ValueError(f"append on a stepper with {len(axes)} axes; only one axis can grow: pass all frames at once")
+            raise ValueError(f"axes has {len(axes)} entries; only a single axis grows: pass all frames at once")
         frames = self.content["frames"]
         packed = self._packer.frame(frame, f"frames[{len(frames)}]")
-        grown = {"name": axes[0]["name"], "values": [*axes[0]["values"], str(value)]}
+        grown = {
+            **self.content,
+            "axes": [{"name": axes[0]["name"], "values": [*axes[0]["values"], str(value)]}],
+            "frames": [*frames, packed],
+            "start": [len(frames)],
+        }
         with self.hold_sync():  # one message, so that no view sees a frame before its coordinates
             self.coordinates = bytes(self._packer.data)
-            self.content = {**self.content, "axes": [grown], "frames": [*frames, packed]}
+            self.content = grown
 
     def __len__(self) -> int:
         return len(self.content["frames"])
@@ -126,10 +138,11 @@ class _Packer:
         return {"text": frame.text, "layers": self.layers(frame.layers, name)}
 
     def layers(self, layers: Sequence[Layer], name: str) -> list[dict[str, Any]]:
-        """Layers as JSON: kind, role, panel, number n of positions, where each block starts, and the options set."""
+        """Layers as JSON: kind, role, panel, number n of positions, where each block starts, and options."""
+        last = len(self.panels) - 1
         for layer in layers:
-            if not 0 <= layer.panel < len(self.panels):
-                raise ValueError(f"{name} draws on panel {layer.panel}; panels are counted 0…{len(self.panels) - 1}")
+            if not 0 <= layer.panel <= last:
+                raise ValueError(f"{name} has a layer on panel {layer.panel}; panels are counted 0…{last}")
         return [self._layer(layer) for layer in layers]
 
     def _layer(self, layer: Layer) -> dict[str, Any]:
@@ -158,13 +171,14 @@ def _check_axes(axes: Sequence[Axis], frames: int) -> None:
     lengths = [len(axis.values) for axis in axes]
     if math.prod(lengths) != frames:
         shape = " × ".join(f"{length} {axis.name}" for axis, length in zip(axes, lengths, strict=True))
-        raise ValueError(f"frames has {frames} entries but the axes have {shape}; pass one frame for each combination")
+        raise ValueError(f"frames has {frames} entries but the axes have {shape}; pass one for each pair")
 
 
 def _start(start: int | Sequence[int], axes: Sequence[Axis]) -> list[int]:
     """`start` as a list with one checked index for each axis."""
     indices = [start] * len(axes) if isinstance(start, int) else list(start)
     lengths = [max(len(axis.values), 1) for axis in axes]  # a growing stepper may begin with no frame
-    if len(indices) != len(axes) or not all(0 <= i < length for i, length in zip(indices, lengths, strict=False)):
-        raise ValueError(f"start = {start!r} but the axes have {lengths} steps; pass an index from 0 for each axis")
+    inside = [0 <= index < length for index, length in zip(indices, lengths, strict=False)]
+    if len(indices) != len(axes) or not all(inside):
+        raise ValueError(f"start = {start!r} but the axes have {lengths} steps; pass one index each")
     return indices
