@@ -1,0 +1,43 @@
+"""Take the README's picture of the start page.
+
+    python tools/screenshot.py    (after `make book`; needs Chromium, or its path in CHROMIUM)
+
+Writes book/assets/screenshot.png: the page as it looks a few seconds into its first animation, on a desktop.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parents[1]
+PAGE = ROOT / "_build" / "html" / "book" / "index.html"
+PICTURE = ROOT / "book" / "assets" / "screenshot.png"
+SIZE = {"width": 1280, "height": 800}
+SECONDS = 4  # the hero is then halfway from noise to data
+
+
+def find_chromium() -> str:
+    """The path of Chromium; exit with a hint where there is none."""
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    return found or sys.exit("No Chromium found: install it, or set CHROMIUM to its path.")
+
+
+def main() -> None:
+    """Open the built start page in headless Chromium and store what it shows."""
+    if not PAGE.exists():
+        sys.exit(f"{PAGE.relative_to(ROOT)} does not exist: run `make book` first.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        page = browser.new_page(viewport=SIZE, color_scheme="light")
+        page.goto(PAGE.as_uri(), wait_until="load")
+        page.wait_for_timeout(1000 * SECONDS)
+        page.screenshot(path=PICTURE)
+        browser.close()
+    print(f"{PICTURE.relative_to(ROOT)}: {PICTURE.stat().st_size // 1000} kB")
+
+
+if __name__ == "__main__":
+    main()
