@@ -1,10 +1,10 @@
-"""Sphinx extension: recorded widgets are drawn by our own small host, and their place is kept free until then.
+"""Sphinx extension: recorded widgets are drawn by our own small host; until then their place is kept free.
 
-By default myst-nb puts require.js and the Jupyter HTML manager, both from a public server, on each page with
-widgets. The book works without a network, so its pages load `assets/widget_host.js` instead. That script must
-be found in one of the folders of `html_static_path`.
+By default myst-nb puts require.js and the Jupyter HTML manager, both from a public server, on each page that
+holds widgets. The book works without a network, so its pages load `assets/widget_host.js` instead; that script
+must lie in one of the folders of `html_static_path`.
 
-The page knows how tall a Stepper will be before any script runs. A room of that height is written around each
+The page knows how tall a Stepper will be before any script runs. A room of that height is written beside each
 recorded view, so that the text below does not move when the widget appears.
 """
 
@@ -17,12 +17,14 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
-VIEW = re.compile(r'<script type="application/vnd\.jupyter\.widget-view\+json">(.*?)</script>', re.DOTALL)
+VIEW = re.compile(
+    r'<script type="application/vnd\.jupyter\.widget-view\+json">(?P<view>.*?)</script>', re.DOTALL
+)
 NO_SCRIPT = "<noscript><p>This place holds an interactive drawing, which needs JavaScript.</p></noscript>"
 
-# Rough sizes of a Stepper's parts in rem, and how many characters of its sentence fit on one line of a wide
-# page.
-HEAD, TITLE, ROW, MARGINS, LINE, LINE_LENGTH = 1.9, 1.3, 2.8, 3.7, 1.5, 90
+# Sizes of a Stepper's parts in rem, as in stepper.css, and how many characters fit on its lines.
+HEAD, TITLE, ROW, MARGINS, GAP, LINE = 1.9, 1.3, 2.8, 2.5, 1.0, 1.5
+PAGE_LINE, PHONE_LINE = 90, 42
 
 
 def use_our_host(app: Sphinx, config: Config) -> None:
@@ -31,11 +33,11 @@ def use_our_host(app: Sphinx, config: Config) -> None:
 
 
 def keep_room(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Wrap each recorded view of a page in a room as tall as the widget will be."""
+    """Put a room as tall as the widget will be beside each recorded view of a page."""
     body = context.get("body", "")
     if VIEW.search(body):
         models = _models(app, page)
-        context["body"] = VIEW.sub(lambda view: _room(view, models), body)
+        context["body"] = VIEW.sub(lambda match: _place(match, models), body)
 
 
 def _models(app: Sphinx, page: str) -> dict[str, Any]:
@@ -45,22 +47,29 @@ def _models(app: Sphinx, page: str) -> dict[str, Any]:
     return {key: model["state"] for key, model in json.loads(options["body"])["state"].items()}
 
 
-def _room(view: re.Match[str], models: dict[str, Any]) -> str:
+def _place(match: re.Match[str], models: dict[str, Any]) -> str:
     """The view's script beside an empty room with the height as CSS variables."""
-    content = models.get(json.loads(view[1])["model_id"], {}).get("content", {})
-    style = html.escape(_height(content)) if "panels" in content else ""
-    return f'<div class="widget-place"><div class="widget-room" style="{style}"></div>{NO_SCRIPT}{view[0]}</div>'
+    content = models.get(json.loads(match["view"])["model_id"], {}).get("content", {})
+    style = _size(content) if "panels" in content else ""
+    room = f'<div class="widget-room" style="{html.escape(style)}"></div>'
+    return f'<div class="widget-place">{room}{NO_SCRIPT}{match[0]}</div>'
 
 
-def _height(content: dict[str, Any]) -> str:
-    """A Stepper's shape: its stage's width over height, on a wide page and on a phone, and the rest in rem."""
-    aspects = [panel["aspect"] for panel in content["panels"]]
-    titles = TITLE * any(panel["title"] for panel in content["panels"])
-    longest = max((len(frame["text"]) for frame in content["frames"]), default=0)
-    rest = HEAD + titles + ROW * len(content["axes"]) + MARGINS + LINE * math.ceil(longest / LINE_LENGTH)
+def _size(content: dict[str, Any]) -> str:
+    """A Stepper's drawing, width over height, and the rest in rem; and both when stacked on a phone."""
+    panels, axes, frames = content["panels"], content["axes"], content["frames"]
+    aspects = [panel["aspect"] for panel in panels]
+    titles = sum(bool(panel["title"]) for panel in panels)
+    longest = max((len(frame["text"]) for frame in frames), default=0)
+    layers = [*content["background"], *(layer for frame in frames for layer in frame["layers"])]
+    legend = sum(len(name) + 6 for name in {layer.get("name", "") for layer in layers} - {""})
+
+    rest = HEAD + TITLE * bool(titles) + ROW * len(axes) + MARGINS + LINE * math.ceil(longest / PAGE_LINE)
+    stacked = HEAD + TITLE * titles + GAP * (len(panels) - 1) + (ROW + 1) * len(axes) + MARGINS
+    stacked += LINE * (math.ceil(longest / PHONE_LINE) + math.ceil(legend / PHONE_LINE))
     return (
-        f"--aspect: {sum(aspects):.3f}; --aspect-stacked: {1 / sum(1 / aspect for aspect in aspects):.3f}; "
-        f"--rest: {rest:.2f}rem"
+        f"--aspect: {sum(aspects):.3f}; --rest: {rest:.2f}rem; "
+        f"--stacked-aspect: {1 / sum(1 / aspect for aspect in aspects):.3f}; --stacked-rest: {stacked:.2f}rem"
     )
 
 

@@ -7,6 +7,8 @@
   const styles = new Set();
 
   const readJson = (script) => JSON.parse(script.textContent);
+  const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
+  const scripts = (type) => [...document.querySelectorAll(`script[type="${type}"]`)];
 
   function decode(base64) {
     const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
@@ -53,11 +55,11 @@
   function addStyle(css) {
     if (!css || styles.has(css)) return;
     styles.add(css);
-    document.head.append(Object.assign(document.createElement("style"), { textContent: css }));
+    document.head.append(make("style", { textContent: css }));
   }
 
-  async function draw(script, models, el) {
-    const saved = models[readJson(script).model_id];
+  async function draw(script, el) {
+    const saved = (await models)[readJson(script).model_id];
     if (!saved?.state._esm) throw new Error("its recording is not in this page");
     const traits = restore(saved);
     addStyle(traits._css);
@@ -70,17 +72,18 @@
 
   function report(el, error) {
     const text = `This widget cannot be shown here (${error.message}). The notebook of this page draws it again.`;
-    el.replaceChildren(Object.assign(document.createElement("p"), { className: "widget-failed", textContent: text }));
+    el.replaceChildren(make("p", { className: "widget-failed", textContent: text }));
   }
 
-  function start() {
-    const models = Object.assign({}, ...[...document.querySelectorAll(`script[type="${STATE}"]`)].map((s) => readJson(s).state));
-    for (const script of document.querySelectorAll(`script[type="${VIEW}"]`)) {
-      const el = script.parentElement.querySelector(".widget-room") ?? script.parentElement.appendChild(document.createElement("div"));
-      draw(script, models, el)
-        .catch((error) => report(el, error))
-        .finally(() => (el.style.minHeight = "0")); // the place kept free until now
-    }
+  async function readModels() {
+    return Object.assign({}, ...scripts(STATE).map((script) => readJson(script).state));
   }
-  start();
+
+  const models = readModels(); // a promise, so that each view reports it when the state cannot be read
+  for (const script of scripts(VIEW)) {
+    const el = script.parentElement.querySelector(".widget-room"); // written by the extension widget_host
+    draw(script, el)
+      .catch((error) => report(el, error))
+      .finally(() => (el.style.minHeight = "0")); // the height kept free until now
+  }
 })();

@@ -1,7 +1,7 @@
 """What a `Stepper` shows: panels, axes, and frames made of layers.
 
-These are plain descriptions. `stepper` packs them into the widget's state, and the JavaScript beside it draws them;
-neither knows what the points mean.
+These are plain descriptions. `stepper` packs them into the widget's state, and the JavaScript beside it draws
+them; neither knows what the points mean.
 """
 
 import math

@@ -1,4 +1,4 @@
-// The Stepper's view. It draws the frames that Python recorded and steps through them; what they show, it does not know.
+// The Stepper's view. It draws recorded frames and steps through them, knowing nothing of what they show.
 
 const MISSING = -32768, LARGEST = 32767, BOXES = 3; // as in stepper.py
 const ROLES = ["data", "model", "noise", "accent", "text", "quiet", "ground"];
@@ -42,7 +42,8 @@ class Plot {
   constructor(panel, label) {
     this.panel = panel;
     this.dots = new Map(); // one picture of a dot for each colour and size
-    this.canvas = make("canvas", { className: "stepper-canvas", role: "img", ariaLabel: panel.title || label });
+    const name = panel.title ? `${label}: ${panel.title}` : label;
+    this.canvas = make("canvas", { className: "stepper-canvas", role: "img", ariaLabel: name });
     this.node = make("div", { className: "stepper-panel" });
     if (panel.title) this.node.append(make("div", { className: "stepper-title", textContent: panel.title }));
     this.node.append(this.canvas);
@@ -67,12 +68,11 @@ class Plot {
     const left = (ticks[1].length ? 34 : 0) + (labels[1] ? 18 : 0);
     const bottom = (ticks[0].length ? 20 : 0) + (labels[0] ? 18 : 0);
     const top = left ? 7 : 0, right = bottom ? 12 : 0;
-    let w = this.width - left - right, h = this.height - top - bottom;
-    if (equal) {
-      const unit = Math.min(w / (x[1] - x[0]), h / (y[1] - y[0]));
-      [w, h] = [unit * (x[1] - x[0]), unit * (y[1] - y[0])];
-    }
-    return { left: left + (this.width - left - right - w) / 2, top: top + (this.height - top - bottom - h) / 2, w, h };
+    const room = [this.width - left - right, this.height - top - bottom];
+    const size = [x[1] - x[0], y[1] - y[0]];
+    const unit = Math.min(room[0] / size[0], room[1] / size[1]);
+    const [w, h] = equal ? [unit * size[0], unit * size[1]] : room;
+    return { left: left + (room[0] - w) / 2, top: top + (room[1] - h) / 2, w, h };
   }
 
   /** Draw layers, each `part` of the way to its partner in `next` where the two match. */
@@ -101,7 +101,7 @@ class Plot {
     this[layer.kind](context, layer, ...blocks);
   }
 
-  /** Coordinates of n marks in CSS pixels, part of the way from one block to the other; NaN where one is missing. */
+  /** Coordinates of n marks in CSS pixels, part of the way from one block to another; NaN where missing. */
   #pixels(data, from, to, n, part) {
     const { left, top, w, h } = this.box;
     const step = BOXES / (2 * LARGEST);
@@ -243,10 +243,14 @@ class View {
     this.longest = make("span", { className: "stepper-longest", ariaHidden: "true" });
     this.legend = make("span", { className: "stepper-legend" });
     this.stage = make("div", { className: "stepper-stage" }, ...this.plots.map((plot) => plot.node));
-    this.root = make("div", { className: "stepper mathjax_ignore", tabIndex: -1, role: "group", ariaLabel: label },
-      make("div", { className: "stepper-head" }, make("span", { className: "stepper-label", textContent: label }), this.legend),
+    const title = make("span", { className: "stepper-label", textContent: label });
+    const rows = make("div", {}, ...this.rows.map((row) => row.node));
+    this.root = make(
+      "div",
+      { className: "stepper mathjax_ignore", tabIndex: -1, role: "group", ariaLabel: label },
+      make("div", { className: "stepper-head" }, title, this.legend),
       this.stage,
-      make("div", { className: "stepper-controls" }, make("div", {}, ...this.rows.map((row) => row.node)), this.#speeds()),
+      make("div", { className: "stepper-controls" }, rows, this.#speeds()),
       make("div", { className: "stepper-text" }, this.longest, this.sentence),
     );
     this.root.dataset.lmSuppressShortcuts = "true"; // keys pressed here are ours, not JupyterLab's
@@ -258,15 +262,16 @@ class View {
     const button = make("button", { type: "button", className: "stepper-play" });
     const value = make("span", { ariaHidden: "true" }); // the slider's aria-valuetext says it
     const slider = make("input", { type: "range", min: 0, step: 1 });
-    const label = make("label", {}, make("span", { className: "stepper-axis", textContent: axis.name }), value, slider);
+    const name = make("span", { className: "stepper-axis", textContent: axis.name });
+    const label = make("label", {}, name, value, slider);
     button.addEventListener("click", () => (this.playing && this.axis === k ? this.pause() : this.play(k)));
     slider.addEventListener("input", () => this.moveTo(k, Number(slider.value)));
     return { node: make("div", { className: "stepper-row" }, button, label), button, value, slider };
   }
 
   #speeds() {
-    const select = make("select", { className: "stepper-speed", ariaLabel: "Speed" },
-      ...SPEEDS.map((speed) => make("option", { value: speed, textContent: `${speed}×`, selected: speed === 1 })));
+    const option = (speed) => make("option", { value: speed, textContent: `${speed}×`, selected: speed === 1 });
+    const select = make("select", { className: "stepper-speed", ariaLabel: "Speed" }, ...SPEEDS.map(option));
     select.addEventListener("change", () => (this.speed = Number(select.value)));
     return select;
   }
@@ -386,7 +391,8 @@ class View {
     const atEnd = this.following || this.at[0] >= this.last(0);
     this.read();
     if (atEnd && !this.playing) {
-      this.following = this.onScreen && !document.hidden && !lessMotion.matches && this.content.frames.length > 1;
+      this.axis = 0;
+      this.following = this.onScreen && !document.hidden && !lessMotion.matches && this.last(0) > 0;
       if (!this.following) this.at[0] = this.last(0);
     }
     this.refresh();
@@ -404,7 +410,8 @@ class View {
   recolour() {
     this.root.dataset.theme = pageIsDark() ? "dark" : "light";
     const style = getComputedStyle(this.root);
-    this.colours = Object.fromEntries(ROLES.map((role) => [role, style.getPropertyValue(`--stepper-${role}`)]));
+    const colour = (role) => style.getPropertyValue(`--stepper-${role}`);
+    this.colours = Object.fromEntries(ROLES.map((role) => [role, colour(role)]));
     this.draw();
   }
 
@@ -432,20 +439,23 @@ class View {
     if (button.dataset.on === String(on)) return;
     button.dataset.on = on;
     button.ariaLabel = `${on ? "Pause" : "Play"} along ${name}`;
-    button.innerHTML = `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${ICONS[on ? "pause" : "play"]}"/></svg>`;
+    const icon = on ? ICONS.pause : ICONS.play;
+    button.innerHTML = `<svg viewBox="0 0 16 16" aria-hidden="true"><path d="${icon}"/></svg>`;
   }
 
   /** What depends on all frames: the legend, and the longest sentence, which keeps its place free. */
   #describe(frames) {
     this.frames = frames;
-    this.longest.textContent = frames.reduce((text, frame) => (frame.text.length > text.length ? frame.text : text), "");
-    const layers = [this.content.background, ...frames.map((frame) => frame.layers)].flat();
-    const named = new Map(layers.filter(({ name }) => name).map((layer) => [layer.kind + layer.role + layer.name, layer]));
-    this.legend.replaceChildren(...[...named.values()].map(({ kind, role, name }) => {
+    const longer = (text, frame) => (frame.text.length > text.length ? frame.text : text);
+    this.longest.textContent = frames.reduce(longer, "");
+    const named = new Map();
+    for (const { kind, role, name } of [this.content.background, ...frames.map((frame) => frame.layers)].flat()) {
+      if (!name || named.has(kind + role + name)) continue;
       const mark = make("i", { className: `stepper-mark stepper-${kind}` });
       mark.style.color = `var(--stepper-${role})`;
-      return make("span", {}, mark, name);
-    }));
+      named.set(kind + role + name, make("span", {}, mark, name));
+    }
+    this.legend.replaceChildren(...named.values());
   }
 
   draw() {

@@ -92,7 +92,7 @@ class Stepper(anywidget.AnyWidget):
         super().__init__(content=content, coordinates=bytes(self._packer.data))
 
     def append(self, frame: Frame, value: Any) -> None:
-        """Add a frame at `value`, the new end of the only axis; shown unless the reader looks at an older one.
+        """Add a frame at `value`, the end of the only axis; shown unless the reader looks at an older one.
 
         Each call sends the whole state again, so that what is recorded at any moment is complete, which costs
         a millisecond or two for some hundred kilobytes. A recorded view opens at its newest frame. Raises
@@ -100,7 +100,7 @@ class Stepper(anywidget.AnyWidget):
         """
         axes = self.content["axes"]
         if len(axes) != 1:
-            raise ValueError(f"axes has {len(axes)} entries; only a single axis grows: pass all frames at once")
+            raise ValueError(f"axes has {len(axes)} entries; only one axis can grow: pass all frames at once")
         frames = self.content["frames"]
         packed = self._packer.frame(frame, f"frames[{len(frames)}]")
         grown = {
