@@ -1,8 +1,9 @@
-"""Takes out of the built pages what the theme needs only online, and what fails when a page is opened as a file.
+"""Take out of the built pages what works only online, and what fails when a page is opened as a file.
 
-- The font preloads: from file:// a browser refuses them with an error, while the style sheet loads the same fonts.
-- Thebe, which runs code on a remote server: this book has none, and the theme declares its constants twice, which
-  is an error on every page.
+- The font preloads: from file:// a browser refuses them with an error, while the style sheet loads the same
+  fonts.
+- Thebe, which runs code on a remote server: this book has none, and the theme declares its constants twice,
+  which is an error on every page.
 """
 
 import re
