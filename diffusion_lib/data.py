@@ -1,0 +1,113 @@
+"""Five named sets of 2-D points, all of the same size, and the change of units that training wants.
+
+Each function draws `n` fresh points, float32, shape (n, 2), from a `generator`. The Swiss roll is the book's
+running example; the other four share its overall standard deviation, so that settings carry over from one to
+the next.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from sklearn.datasets import make_circles, make_moons, make_swiss_roll
+from torch import Generator, Tensor
+
+from diffusion_lib.checks import check_count, check_points
+
+_ROLL_START, _ROLL_END = 1.5 * math.pi, 4.5 * math.pi  # the angles between which scikit-learn draws the roll
+# The roll's overall standard deviation about its mean, 0.679: an integral over the angle.
+_STD = math.sqrt((0.0975 * math.pi**2 - 0.04 - (0.2 / (3 * math.pi)) ** 2) / 2)
+
+
+def _random_state(generator: Generator | None) -> int:
+    """A seed for NumPy-based samplers, drawn from the torch generator."""
+    return int(torch.randint(2**31, (1,), generator=generator))
+
+
+def _to_roll_size(x: Tensor, mean: tuple[float, float], std: float) -> Tensor:
+    """Centre a set and give it the roll's overall standard deviation."""
+    return ((x - torch.tensor(mean)) * (_STD / std)).float()
+
+
+def swiss_roll(n: int, generator: Generator | None = None) -> Tensor:
+    """The Swiss roll: scikit-learn's, without noise, columns 0 and 2, divided by 10."""
+    check_count(n, "n")
+    x, _ = make_swiss_roll(n, random_state=_random_state(generator))
+    return torch.from_numpy(x[:, [0, 2]] / 10).float()
+
+
+def roll_curve(n: int = 2000) -> Tensor:
+    """The curve on which the Swiss roll lies, as `n` points in order along it; shape (n, 2)."""
+    angle = torch.linspace(_ROLL_START, _ROLL_END, n, dtype=torch.float64)
+    return torch.stack([angle * angle.cos(), angle * angle.sin()], dim=1).float() / 10
+
+
+def moons(n: int, generator: Generator | None = None) -> Tensor:
+    """Two interleaved half circles: scikit-learn's moons, without noise."""
+    check_count(n, "n")
+    x, _ = make_moons(n, random_state=_random_state(generator))
+    return _to_roll_size(torch.from_numpy(x), mean=(0.5, 0.25), std=0.7071)
+
+
+def circles(n: int, generator: Generator | None = None) -> Tensor:
+    """Two concentric circles, the inner one half as large: scikit-learn's circles, without noise."""
+    check_count(n, "n")
+    x, _ = make_circles(n, factor=0.5, random_state=_random_state(generator))
+    return _to_roll_size(torch.from_numpy(x), mean=(0.0, 0.0), std=math.sqrt(5 / 16))
+
+
+def eight_gaussians(n: int, generator: Generator | None = None) -> Tensor:
+    """Eight round Gaussians, standard deviation 1/10, on a circle of radius 1 (before scaling)."""
+    check_count(n, "n")
+    angle = torch.randint(8, (n,), generator=generator) * (math.pi / 4)
+    centre = torch.stack([angle.cos(), angle.sin()], dim=1)
+    x = centre + 0.1 * torch.randn(n, 2, generator=generator)
+    return _to_roll_size(x, mean=(0.0, 0.0), std=math.sqrt(1 / 2 + 0.01))
+
+
+def checkerboard(n: int, generator: Generator | None = None) -> Tensor:
+    """Uniform points on the dark squares of a 4 × 4 checkerboard."""
+    check_count(n, "n")
+    square = torch.randint(8, (n,), generator=generator)  # the dark squares, two in each column
+    column = square // 2
+    row = 2 * (square % 2) + column % 2
+    x = torch.stack([column, row], dim=1) + torch.rand(n, 2, generator=generator)
+    return _to_roll_size(x, mean=(2.0, 2.0), std=math.sqrt(4 / 3))
+
+
+DATASETS = {f.__name__: f for f in (swiss_roll, moons, circles, eight_gaussians, checkerboard)}
+
+
+@dataclass(frozen=True)
+class Standardiser:
+    """The change of units x ↦ (x − mean) / std that gives data mean 0 and overall standard deviation 1.
+
+    One standard deviation serves both coordinates, so shapes keep their proportions.
+
+    Attributes:
+        mean: shape (2,), in the data's units.
+        std: a positive number, in the data's units.
+    """
+
+    mean: Tensor
+    std: float
+
+    @classmethod
+    def fit(cls, x: Tensor) -> "Standardiser":
+        """Fit to points of shape (n, 2); raises `ValueError` for constant data, which has no scale."""
+        check_points(x, "x")
+        mean = x.mean(dim=0)
+        std = float((x - mean).square().mean().sqrt())
+        if std <= 1e-12 * (1 + float(mean.abs().max())):
+            raise ValueError(
+                f"x is constant (all {len(x)} points equal {x[0].tolist()}); pass data that varies"
+            )
+        return cls(mean, std)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """From the data's units to standard units."""
+        return (x - self.mean) / self.std
+
+    def undo(self, x: Tensor) -> Tensor:
+        """From standard units back to the data's."""
+        return x * self.std + self.mean

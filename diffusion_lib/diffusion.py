@@ -1,0 +1,170 @@
+"""The diffusion model: x_0, ε and v parameterisations of one class, its losses and its sampler."""
+
+import math
+
+import torch
+from torch import Generator, Tensor, nn
+
+from diffusion_lib.checks import (
+    check_batch,
+    check_choice,
+    check_count,
+    check_points,
+    check_same_shape,
+    check_t,
+)
+from diffusion_lib.gaussians import Gaussian
+from diffusion_lib.posterior import posterior_var, posterior_weights
+from diffusion_lib.schedules import Schedule, at
+
+
+class Diffusion(nn.Module):
+    """A reverse chain p(x_T) ∏ p(x_{t−1} | x_t), each step the forward posterior at a predicted x_0.
+
+    Args:
+        network: maps points x_t (B, 2) and steps t, (B,) or (), to the predicted quantity (B, 2).
+        schedule: the forward process.
+        predict: what the network's output means: "x_0", "eps" or "v" (defined in `posterior.py`).
+        weighting: of the training loss. "simple": the squared error of the predicted quantity, weighted alike
+            for every t (Ho et al. 2020, eq. 14). "bound": an unbiased estimate of the negative ELBO, in nats.
+        reverse_var: the variance of p(x_{t−1} | x_t). "posterior": β̃_t, that of q(x_{t−1} | x_t, x_0).
+            "beta": β_t. The one is right for data that is a single point, the other for data that is N(0, I)
+            (Ho et al. 2020, section 3.2). With either, sampling adds no noise at t = 1.
+
+    Raises:
+        ValueError: for an unknown `predict`, `weighting` or `reverse_var`; in the methods for steps outside 1…T,
+            points that are not finite or not (B, 2), and counts below 1.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: Schedule,
+        predict: str = "eps",
+        weighting: str = "simple",
+        reverse_var: str = "posterior",
+    ):
+        super().__init__()
+        check_choice(predict, "predict", ("x_0", "eps", "v"))
+        check_choice(weighting, "weighting", ("simple", "bound"))
+        check_choice(reverse_var, "reverse_var", ("posterior", "beta"))
+        self.network, self.schedule = network, schedule
+        self.predict, self.weighting = predict, weighting
+
+        # Arrays over t = 0…T, so that entry t belongs to step t.
+        self.signal = schedule.alpha_bar.sqrt()  # √ᾱ_t
+        self.noise = (1 - schedule.alpha_bar).sqrt()  # √(1 − ᾱ_t), a standard deviation
+        self.x_t_weight, self.x_0_weight = posterior_weights(schedule)
+        self.reverse_var = posterior_var(schedule)  # 0 at t = 1: the last step adds no noise
+        if reverse_var == "beta":
+            self.reverse_var[2:] = schedule.beta[2:]
+        self.bound_weight, self.bound_constant = self._bound()
+
+    def _bound(self) -> tuple[Tensor, Tensor]:
+        """Weight w_t and constant c_t of the bound's terms w_t ‖x_0 − x̂_0‖² + c_t, of shape (T + 1,)."""
+        var = self.reverse_var.clone()
+        var[1] = self.schedule.beta[1]  # a density needs a positive variance: β_1, the noise in x_1
+        ratio = posterior_var(self.schedule)[2:] / var[2:]
+        weight, constant = torch.zeros_like(var), torch.zeros_like(var)
+        weight[1:] = self.x_0_weight[1:] ** 2 / (2 * var[1:])
+        constant[1] = torch.log(2 * math.pi * var[1])  # of −log N in two dimensions
+        constant[2:] = ratio - 1 - ratio.log()  # of the KL between two Gaussians in two dimensions
+        return weight, constant
+
+    @property
+    def T(self) -> int:
+        """The number of steps."""
+        return self.schedule.T
+
+    # --- one step ------------------------------------------------------------------------------------------
+
+    def denoise(self, x_t: Tensor, t: int | Tensor) -> Tensor:
+        """x̂_0(x_t, t), the network's estimate of E[x_0 | x_t], for points (B, 2) and steps () or (B,)."""
+        check_points(x_t, "x_t")
+        check_t(t, self.T)
+        check_batch(t, x_t, "x_t")
+        return self._denoise(x_t, t)
+
+    def _denoise(self, x_t: Tensor, t: int | Tensor) -> Tensor:
+        output = self.network(x_t, torch.as_tensor(t))
+        if self.predict == "x_0":
+            return output
+        signal, noise = at(self.signal, t, x_t), at(self.noise, t, x_t)
+        return signal * x_t - noise * output if self.predict == "v" else (x_t - noise * output) / signal
+
+    def reverse(self, x_t: Tensor, t: int | Tensor) -> Gaussian:
+        """p(x_{t−1} | x_t): the posterior q(x_{t−1} | x_t, x_0) with x̂_0(x_t, t) in the place of x_0."""
+        check_points(x_t, "x_t")
+        check_t(t, self.T)
+        check_batch(t, x_t, "x_t")
+        return self._reverse(x_t, t)
+
+    def _reverse(self, x_t: Tensor, t: int | Tensor) -> Gaussian:
+        mean = at(self.x_t_weight, t, x_t) * x_t + at(self.x_0_weight, t, x_t) * self._denoise(x_t, t)
+        return Gaussian(mean, at(self.reverse_var, t, x_t))
+
+    # --- training ------------------------------------------------------------------------------------------
+
+    def loss(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
+        """The training loss on points x_0 (B, 2), with one random t in 1…T for each; a scalar."""
+        if len(x_0) == 0:
+            raise ValueError("x_0 is empty; pass at least one point")
+        t = torch.randint(1, self.T + 1, (len(x_0),), generator=generator)
+        eps = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)
+        if self.weighting == "simple":
+            return self._squared_error(x_0, t, eps).mean()
+        return (self.T * self._bound_term(x_0, t, eps) + self.prior_kl(x_0)).mean()
+
+    def squared_error(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> Tensor:
+        """‖predicted − true‖² of the predicted quantity at x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε: shape (B,)."""
+        self._check(x_0, t, eps)
+        return self._squared_error(x_0, t, eps)
+
+    def _squared_error(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> Tensor:
+        signal, noise = at(self.signal, t, x_0), at(self.noise, t, x_0)
+        target = {"x_0": x_0, "eps": eps, "v": signal * eps - noise * x_0}[self.predict]
+        return (self.network(signal * x_0 + noise * eps, torch.as_tensor(t)) - target).square().sum(dim=1)
+
+    def bound_term(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> Tensor:
+        """One term of the negative ELBO in nats, at x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε: shape (B,).
+
+        For t ≥ 2, KL(q(x_{t−1} | x_t, x_0) ‖ p(x_{t−1} | x_t)); for t = 1, −log p(x_0 | x_1), variance β_1.
+        The terms of t = 1…T and `prior_kl` add up to the bound (Luo 2022, eq. 58).
+        """
+        self._check(x_0, t, eps)
+        return self._bound_term(x_0, t, eps)
+
+    def _bound_term(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> Tensor:
+        x_t = at(self.signal, t, x_0) * x_0 + at(self.noise, t, x_0) * eps
+        error = (x_0 - self._denoise(x_t, t)).square().sum(dim=1)
+        weight, constant = at(self.bound_weight, t, x_0), at(self.bound_constant, t, x_0)
+        return weight[:, 0] * error + constant[:, 0]
+
+    def prior_kl(self, x_0: Tensor) -> Tensor:
+        """KL(q(x_T | x_0) ‖ N(0, I)) in nats, shape (B,): the part of the bound that no training changes."""
+        q_T = Gaussian(at(self.signal, -1, x_0) * x_0, at(1 - self.schedule.alpha_bar, -1, x_0))
+        return q_T.kl(Gaussian(torch.zeros_like(x_0), torch.ones_like(x_0)))
+
+    def _check(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> None:
+        check_points(x_0, "x_0")
+        check_same_shape(x_0, eps, "x_0 and eps")
+        check_t(t, self.T)
+        check_batch(t, x_0, "x_0")
+
+    # --- sampling ------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def trajectory(self, n: int, generator: Generator | None = None) -> Tensor:
+        """Ancestral sampling, every state kept: x_T, x_{T−1}, …, x_0, shape (T + 1, n, 2).
+
+        Source: Ho et al. 2020, Algorithm 2.
+        """
+        check_count(n, "n")
+        states = [torch.randn(n, 2, generator=generator)]
+        for t in range(self.T, 0, -1):
+            states.append(self._reverse(states[-1], t).sample(generator))
+        return torch.stack(states)
+
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+        """`n` new points x_0, shape (n, 2), by ancestral sampling."""
+        return self.trajectory(n, generator)[-1]

@@ -1,0 +1,146 @@
+"""How good are the samples? Four figures, each beside its noise floor.
+
+Every figure compares generated points with real ones. Two fresh sets of *real* points do not score perfectly
+against each other
+either: what they score is the figure's noise floor, the best that any model can hope for.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import fmean
+
+import torch
+from scipy.spatial import cKDTree
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier
+from torch import Generator, Tensor
+
+from diffusion_lib.checks import check_count, check_points
+
+Sampler = Callable[[int, Generator], Tensor]  # (n, generator) -> points (n, 2)
+
+
+def sliced_wasserstein(x: Tensor, y: Tensor, n_directions: int = 500) -> float:
+    """Sliced Wasserstein-1 distance of two sets of equally many points, in the unit of the points.
+
+    Project both sets on a direction, sort, and average |x_(i) − y_(i)|: the distance that the points must
+    move along the line. Then average over `n_directions` directions, spread evenly over the half circle.
+    Sensitive to how the mass is distributed.
+    """
+    check_points(x, "x")
+    check_points(y, "y")
+    check_count(n_directions, "n_directions")
+    if len(x) != len(y):
+        raise ValueError(f"x has {len(x)} points and y has {len(y)}; pass equally many of each")
+    angle = (torch.arange(n_directions, dtype=x.dtype) + 0.5) * math.pi / n_directions
+    directions = torch.stack([angle.cos(), angle.sin()], dim=1)  # (n_directions, 2)
+    x_sorted, y_sorted = (torch.sort(directions @ points.T, dim=1).values for points in (x, y))
+    return float((x_sorted - y_sorted).abs().mean())
+
+
+def energy_distance(x: Tensor, y: Tensor) -> float:
+    """2 E‖x − y‖ − E‖x − x′‖ − E‖y − y′‖ over all pairs, in the unit of the points; 0 only for x = y.
+
+    Each mean runs over all pairs, a point with itself included, so the figure is never negative.
+    """
+    check_points(x, "x")
+    check_points(y, "y")
+    return 2 * _mean_distance(x, y) - _mean_distance(x, x) - _mean_distance(y, y)
+
+
+def _mean_distance(x: Tensor, y: Tensor) -> float:
+    """E‖x − y‖ over all pairs of rows, in blocks that fit the processor's cache."""
+    return sum(float(torch.cdist(rows, y).sum(dtype=torch.float64)) for rows in x.split(200)) / (
+        len(x) * len(y)
+    )
+
+
+def classifier_accuracy(x: Tensor, y: Tensor, n_neighbors: int = 15) -> float:
+    """How often a nearest-neighbour classifier tells x from y: 0.5 when it cannot, 1 when it always can.
+
+    Mean accuracy in 5-fold cross-validation (a classifier two-sample test, Lopez-Paz & Oquab 2017). Sensitive
+    to fine structure.
+    """
+    check_points(x, "x")
+    check_points(y, "y")
+    check_count(n_neighbors, "n_neighbors")
+    if 4 * min(len(x), len(y)) < 5 * n_neighbors:
+        raise ValueError(
+            f"x and y have {len(x)} and {len(y)} points; for {n_neighbors} neighbours pass at least "
+            f"{n_neighbors * 5 // 4 + 1} of each"
+        )
+    points = torch.cat([x, y]).numpy()
+    labels = torch.cat([torch.zeros(len(x)), torch.ones(len(y))]).numpy()
+    folds = StratifiedKFold(5, shuffle=True, random_state=0)
+    return float(cross_val_score(KNeighborsClassifier(n_neighbors), points, labels, cv=folds).mean())
+
+
+def distance_to_curve(x: Tensor, curve: Tensor) -> float:
+    """Mean distance of the points x to the polyline through the rows of `curve`, in their unit."""
+    check_points(x, "x")
+    check_points(curve, "curve")
+    if len(curve) < 3:
+        raise ValueError(f"curve has {len(curve)} points; pass at least 3, in order along the curve")
+    nearest = torch.from_numpy(cKDTree(curve.numpy()).query(x.numpy())[1]).clamp(1, len(curve) - 2)
+    before, after = (_distance_to_segment(x, curve[nearest + k], curve[nearest + k + 1]) for k in (-1, 0))
+    return float(torch.minimum(before, after).mean())
+
+
+def _distance_to_segment(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """Distance of each row of x to the segment from the same row of a to that of b: (n,)."""
+    along = ((x - a) * (b - a)).sum(dim=1) / (b - a).square().sum(dim=1)
+    return (a + along.clamp(0, 1)[:, None] * (b - a) - x).norm(dim=1)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One quality figure: what the samples score, and what fresh real data scores in their place."""
+
+    model: float
+    floor: float
+
+    @property
+    def ratio(self) -> float:
+        """The samples' score in units of the floor."""
+        return self.model / self.floor if self.floor else math.inf
+
+
+def evaluate(
+    sample: Sampler,
+    fresh: Sampler,
+    n: int = 10_000,
+    sets: int = 4,
+    generator: Generator | None = None,
+    curve: Tensor | None = None,
+) -> dict[str, Figure]:
+    """Score `sets` draws of `n` samples, and as many of real data, each against fresh real data.
+
+    `sample` and `fresh` draw (n, generator) → (n, 2) in the same unit. With `curve`, the curve on which
+    noiseless data lies, the distance to it is scored as well. Single draws of the sliced Wasserstein distance
+    scatter by ±40 %: hence the mean over `sets`.
+    """
+    check_count(n, "n")
+    check_count(sets, "sets")
+    scores = {
+        "sliced Wasserstein": sliced_wasserstein,
+        "energy distance": energy_distance,
+        "classifier accuracy": classifier_accuracy,
+    }
+    if curve is not None:
+        scores["distance to curve"] = lambda x, _: distance_to_curve(x, curve)
+    model, floor = ({name: [] for name in scores} for _ in range(2))
+    for _ in range(sets):
+        real = fresh(n, generator)
+        for draw, found in ((sample, model), (fresh, floor)):
+            points = draw(n, generator)
+            for name, score in scores.items():
+                found[name].append(score(points, real))
+    return {name: Figure(fmean(model[name]), fmean(floor[name])) for name in scores}
+
+
+def table(figures: dict[str, Figure], digits: int = 4) -> str:
+    """The figures as lines of text: name, model, noise floor."""
+    lines = [f"{'':20} {'model':>9} {'floor':>9}"]
+    lines += [f"{name:20} {f.model:9.{digits}f} {f.floor:9.{digits}f}" for name, f in figures.items()]
+    return "\n".join(lines)

@@ -1,0 +1,46 @@
+"""The forward process: the fixed chain q that turns data x_0 into noise x_T."""
+
+import torch
+from torch import Generator, Tensor
+
+from diffusion_lib.checks import check_batch, check_points, check_same_shape, check_t
+from diffusion_lib.gaussians import Gaussian
+from diffusion_lib.schedules import Schedule, at
+
+
+def step(x_prev: Tensor, t: int | Tensor, schedule: Schedule) -> Gaussian:
+    """q(x_t | x_{t−1}) = N(√α_t x_{t−1}, (1 − α_t) I) for points x_{t−1} of shape (n, 2).
+
+    Source: Ho et al. 2020, eq. 2.
+    """
+    check_points(x_prev, "x_prev")
+    check_t(t, schedule.T)
+    check_batch(t, x_prev, "x_prev")
+    alpha_t = at(schedule.alpha, t, x_prev)
+    return Gaussian(alpha_t.sqrt() * x_prev, at(schedule.beta, t, x_prev))
+
+
+def marginal(x_0: Tensor, t: int | Tensor, schedule: Schedule) -> Gaussian:
+    """q(x_t | x_0) = N(√ᾱ_t x_0, (1 − ᾱ_t) I) for points x_0 of shape (n, 2).
+
+    Source: Ho et al. 2020, eq. 4.
+    """
+    check_points(x_0, "x_0")
+    check_t(t, schedule.T)
+    check_batch(t, x_0, "x_0")
+    return Gaussian(at(schedule.alpha_bar, t, x_0).sqrt() * x_0, at(1 - schedule.alpha_bar, t, x_0))
+
+
+def diffuse(x_0: Tensor, t: int | Tensor, eps: Tensor, schedule: Schedule) -> Tensor:
+    """x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε: the whole way from 0 to t in one jump, ε ~ N(0, I) given."""
+    check_same_shape(x_0, eps, "x_0 and eps")
+    q_t = marginal(x_0, t, schedule)
+    return q_t.mean + q_t.var.sqrt() * eps
+
+
+def trajectory(x_0: Tensor, schedule: Schedule, generator: Generator | None = None) -> Tensor:
+    """The chain run step by step: x_0, x_1, …, x_T, shape (T + 1, n, 2)."""
+    chain = [x_0]
+    for t in range(1, schedule.T + 1):
+        chain.append(step(chain[-1], t, schedule).sample(generator))
+    return torch.stack(chain)

@@ -1,0 +1,109 @@
+"""One training loop for every model of the book."""
+
+import copy
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Generator, Tensor, nn
+
+from diffusion_lib.checks import check_count, check_points
+
+KEEP_EVERY = 50  # steps between two copies of the weights
+
+
+@dataclass
+class TrainingRun:
+    """What happened.
+
+    Attributes:
+        losses: the loss of every step.
+        seconds: the time spent in steps, that of `on_step` left out.
+        stopped: why training ended early; empty if it did not.
+        kept: the number of the step after which the model's weights were taken.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped: str = ""
+    kept: int = 0
+
+    @property
+    def steps_per_second(self) -> float:
+        """Mean rate so far."""
+        return len(self.losses) / self.seconds if self.seconds else 0.0
+
+
+def train(
+    model: nn.Module,
+    x_0: Tensor,
+    steps: int = 1500,
+    batch_size: int = 1024,
+    learning_rate: float = 2e-2,
+    generator: Generator | None = None,
+    on_step: Callable[[TrainingRun], None] | None = None,
+) -> TrainingRun:
+    """Minimise `model.loss(batch, generator)` over batches drawn with replacement from the points x_0, shape
+    (n, 2).
+
+    AdamW with β = (0.9, 0.99); the learning rate rises over the first 5 % of the steps and falls to 0 along a
+    cosine. `on_step` is called after every step. An interrupt (the notebook's stop button) ends training and
+    keeps what was learnt. A loss or weight that is not finite ends it and brings back the last weights known
+    to be good; so does an error, which is then raised.
+    """
+    check_points(x_0, "x_0")
+    check_count(steps, "steps")
+    check_count(batch_size, "batch_size")
+    if not (math.isfinite(learning_rate) and learning_rate > 0):
+        raise ValueError(
+            f"learning_rate = {learning_rate}; pass a positive number, 1e-3 to 2e-2 suits these models"
+        )
+    parameters = list(model.parameters())
+    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True)
+    rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: warm_up_and_cosine(i, steps))
+    run = TrainingRun()
+    good_weights, good_step = copy.deepcopy(model.state_dict()), 0
+    try:
+        for i in range(steps):
+            start = time.perf_counter()
+            batch = x_0[torch.randint(len(x_0), (batch_size,), generator=generator)]
+            loss = model.loss(batch, generator)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            rate.step()
+            run.losses.append(loss.item())
+            run.seconds += time.perf_counter() - start
+            if not math.isfinite(run.losses[-1]):
+                run.stopped = f"the loss became {run.losses[-1]}: try a learning rate below {learning_rate:g}"
+                break
+            if i % KEEP_EVERY == 0 and _finite(parameters):
+                good_weights, good_step = copy.deepcopy(model.state_dict()), i + 1
+            if on_step is not None:
+                on_step(run)
+    except KeyboardInterrupt:
+        run.stopped = "interrupted"
+    except Exception as error:
+        model.load_state_dict(good_weights)
+        error.add_note(f"The model keeps its weights after step {good_step} of {steps}.")
+        raise
+    if not (_finite(parameters) and math.isfinite(sum(run.losses))):
+        model.load_state_dict(good_weights)
+        run.stopped = run.stopped or "the weights are not finite: try a smaller learning rate"
+        run.kept = good_step
+    else:
+        run.kept = len(run.losses)
+    return run
+
+
+def warm_up_and_cosine(step: int, steps: int) -> float:
+    """The factor on the learning rate: up in a line over the first 5 % of the steps, then down to 0 along a
+    cosine."""
+    warm_up = max(1, steps // 20)
+    return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def _finite(parameters: list[Tensor]) -> bool:
+    return all(bool(torch.isfinite(p).all()) for p in parameters)
