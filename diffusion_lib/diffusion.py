@@ -32,7 +32,7 @@ class Diffusion(nn.Module):
             (Ho et al. 2020, section 3.2). With either, sampling adds no noise at t = 1.
 
     Raises:
-        ValueError: for an unknown `predict`, `weighting` or `reverse_var`; in the methods for steps outside 1…T,
+        ValueError: for an unknown `predict`, `weighting` or `reverse_var`; in the methods for t not in 1…T,
             points that are not finite or not (B, 2), and counts below 1.
     """
 

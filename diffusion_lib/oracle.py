@@ -29,7 +29,7 @@ class ExactDenoiser(nn.Module):
 
     def _denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
         signal, snr = at(self.schedule.alpha_bar, t, x_t).sqrt(), at(self.schedule.snr, t, x_t)  # (B, 1)
-        # ‖x_t − √ᾱ_t x_0‖² / (1 − ᾱ_t) = SNR(t) ‖x_t/√ᾱ_t − x_0‖², by direct differences: the faster way, with
+        # ‖x_t − √ᾱ_t x_0‖² / (1 − ᾱ_t) = SNR(t) ‖x_t/√ᾱ_t − x_0‖², by differences: the faster way, with
         # a matrix product, loses the digits that matter at small noise.
         distance = torch.cdist(
             x_t / signal, self.points, compute_mode="donot_use_mm_for_euclid_dist"
