@@ -1,0 +1,117 @@
+"""Opens the built book in Chromium, over HTTP and as files, with every request that leaves this machine refused.
+
+Where there is no Chromium or no built book the tests are skipped with the reason, or fail when `CI` is set. The
+browser is looked for at the path in `CHROMIUM`, then under its usual names.
+"""
+
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+SITE = Path(os.environ.get("BOOK_SITE", ROOT / "_build" / "html"))
+PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("book/**/*.html"))
+NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+ARGUMENTS = [
+    "--no-sandbox",  # containers, where CI runs, have none
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+LOCAL = ("file:", "blob:", "data:", "http://localhost:", "http://127.0.0.1:", "ws://localhost:", "ws://127.0.0.1:")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that asks for `book_page` on every page of the built book."""
+    if "book_page" in metafunc.fixturenames:
+        metafunc.parametrize("book_page", PAGES or ["no page is built"])
+
+
+def skip_or_fail(reason: str) -> None:
+    """Browser tests are optional on a reader's machine and mandatory in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    found = [path for path in map(shutil.which, [os.environ.get("CHROMIUM", ""), *NAMES]) if path]
+    if not found:
+        skip_or_fail("no Chromium found: install it, or name it in the variable CHROMIUM")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found[0], args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves files without a line of log for each."""
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="session")
+def served() -> Iterator[str]:
+    """The address at which the built book is served."""
+    if not PAGES:
+        skip_or_fail(f"no built book in {SITE.relative_to(ROOT)}: run `make book` first")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=SITE)) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(params=["served", "file"])
+def address(request: pytest.FixtureRequest, served: str) -> str:
+    """The book's address, once over HTTP and once as files."""
+    return served if request.param == "served" else SITE.as_uri() + "/"
+
+
+def watch(page: Page, problems: list[str]) -> None:
+    """Write down whatever goes wrong on a page."""
+
+    def on_console(message) -> None:
+        if message.type == "error":
+            problems.append(f"console: {message.text}")
+
+    page.on("console", on_console)
+    page.on("pageerror", lambda error: problems.append(f"error: {error}"))
+    page.on("requestfailed", lambda request: problems.append(f"failed request: {request.url[:200]}"))
+    page.on("response", lambda r: r.status >= 400 and problems.append(f"status {r.status}: {r.url[:200]}"))
+
+
+def stay_local(context: BrowserContext) -> None:
+    """Refuse every request to another machine."""
+    context.route(lambda url: not url.startswith(LOCAL), lambda route: route.abort())
+
+
+@pytest.fixture
+def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
+    """Open an address with the given browser settings; the test fails if anything went wrong on the page."""
+    contexts, problems = [], []
+
+    def open_page(url: str, width: int = 1280, **settings) -> Page:
+        context = chromium.new_context(viewport={"width": width, "height": 900}, **settings)
+        contexts.append(context)
+        stay_local(context)
+        page = context.new_page()
+        watch(page, problems)
+        page.goto(url)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert not problems, "\n".join(problems)

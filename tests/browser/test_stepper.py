@@ -1,0 +1,238 @@
+"""The widget in the built book: it is drawn, can be stepped in every way, says what it shows, and follows the page."""
+
+import re
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+# All pixels of a widget's drawings: two of them are equal when nothing has changed.
+PIXELS = "root => [...root.querySelectorAll('canvas')].map((canvas) => canvas.toDataURL()).join()"
+COLOURS = """root => [...root.querySelectorAll('canvas')].map((canvas) => new Set(new Uint32Array(
+  canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size)"""
+
+
+def steppers(page: Page) -> list[Locator]:
+    """The page's drawn widgets, each paused."""
+    views = page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count()
+    drawn = page.locator(".stepper[data-drawn]")
+    expect(drawn).to_have_count(views)
+    for root in drawn.all():
+        root.scroll_into_view_if_needed()
+        if root.get_attribute("data-playing") == "true":
+            root.get_by_role("button", name="Pause").click()
+    return drawn.all()
+
+
+def pixels(root: Locator) -> str:
+    return root.evaluate(PIXELS)
+
+
+def frame(root: Locator) -> int:
+    return int(root.get_attribute("data-frame"))
+
+
+@pytest.fixture
+def hero(open_page, served) -> Locator:
+    """The widget of the start page, paused."""
+    found = steppers(open_page(served + "book/index.html"))
+    assert found, "the start page has no widget"
+    return found[0]
+
+
+def test_every_widget_is_drawn_and_can_be_stepped(open_page, address, book_page):
+    for root in steppers(open_page(address + book_page)):
+        assert min(root.evaluate(COLOURS)) > 3, "a canvas is blank"
+        for slider in root.get_by_role("slider").all():
+            slider.press("Home")
+            first = pixels(root)
+            slider.press("End")
+            assert pixels(root) != first, f"{slider.get_attribute('aria-valuetext')} looks like the first frame"
+
+
+def test_slider_keys_step_one_frame(hero):
+    slider = hero.get_by_role("slider").last
+    slider.press("Home")
+    before = pixels(hero)
+    for expected in (1, 2):
+        slider.press("ArrowRight")
+        assert frame(hero) == expected
+    slider.press("ArrowLeft")
+    assert frame(hero) == 1
+    assert pixels(hero) != before
+
+
+def test_slider_can_be_dragged(hero):
+    slider = hero.get_by_role("slider").last
+    slider.press("Home")
+    before = pixels(hero)
+    box = slider.bounding_box()
+    slider.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
+    assert 0 < frame(hero) < int(hero.get_attribute("data-frames")) - 1
+    assert pixels(hero) != before
+
+
+def test_play_button_plays_and_pauses(hero):
+    hero.get_by_role("slider").last.press("Home")
+    before = pixels(hero)
+    hero.get_by_role("button", name="Play").last.click()
+    expect(hero).to_have_attribute("data-frame", re.compile("[3-9]"))
+    hero.get_by_role("button", name="Pause").click()
+    paused_at, drawing = frame(hero), pixels(hero)
+    assert drawing != before
+    hero.page.wait_for_timeout(300)
+    assert (frame(hero), pixels(hero)) == (paused_at, drawing)
+
+
+def test_space_plays_once_on_the_slider_and_on_the_button(hero):
+    slider, button = hero.get_by_role("slider").last, hero.get_by_role("button").last
+    slider.press("Home")
+    for control in (slider, button):
+        control.press("Space")
+        expect(hero).to_have_attribute("data-playing", "true")
+        control.press("Space")
+        expect(hero).to_have_attribute("data-playing", "false")
+
+
+def test_arrows_and_space_work_after_a_click_on_the_drawing(hero):
+    hero.get_by_role("slider").last.press("Home")
+    hero.locator("canvas").first.click()
+    hero.page.keyboard.press("ArrowRight")
+    assert frame(hero) == 1
+    hero.page.keyboard.press("Space")
+    expect(hero).to_have_attribute("data-playing", "true")
+
+
+def test_playing_from_the_last_frame_starts_again(hero):
+    slider = hero.get_by_role("slider").last
+    slider.press("End")
+    last = frame(hero)
+    slider.press("Space")
+    assert frame(hero) < last / 2
+
+
+def test_speed_changes_how_fast_it_plays(hero):
+    slider = hero.get_by_role("slider").last
+    reached = {}
+    for speed in ("0.25×", "4×"):
+        hero.get_by_label("Speed").select_option(speed)
+        slider.press("Home")
+        slider.press("Space")
+        hero.page.wait_for_timeout(600)
+        slider.press("Space")
+        reached[speed] = frame(hero)
+    assert reached["4×"] > 2 * reached["0.25×"]
+
+
+def test_each_frame_is_said(hero):
+    slider, live = hero.get_by_role("slider").last, hero.locator("[aria-live]")
+    slider.press("Home")
+    first = live.inner_text()
+    slider.press("ArrowRight")
+    assert first != live.inner_text() != ""
+    assert live.get_attribute("aria-live") == "polite"
+    assert slider.get_attribute("aria-valuetext") in slider.locator("..").inner_text()
+    expect(live).to_be_visible()
+    for drawing in hero.get_by_role("img").all():
+        assert drawing.get_attribute("aria-label")
+    slider.press("Space")  # sixty sentences in a row help nobody
+    expect(live).to_have_attribute("aria-live", "off")
+
+
+def test_text_below_does_not_move_while_stepping(hero):
+    slider = hero.get_by_role("slider").last
+    heights = set()
+    for _ in range(3):
+        slider.press("ArrowRight")
+        heights.add(hero.bounding_box()["height"])
+    slider.press("End")
+    assert heights == {hero.bounding_box()["height"]}
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_room_kept_free_is_close_to_what_the_widget_takes(open_page, served, book_page, width):
+    page = open_page(served + book_page, width)
+    for root in steppers(page):
+        used = root.evaluate("root => root.parentElement.offsetHeight")
+        root.evaluate("root => { root.style.display = 'none'; root.parentElement.style.minHeight = '' }")
+        kept = root.evaluate("root => root.parentElement.offsetHeight")
+        assert abs(kept - used) < 40, f"{kept} pixels kept, {used} used"
+
+
+def test_theme_of_the_page_is_followed_at_once(hero):
+    for theme in ("dark", "light"):
+        before = pixels(hero)
+        hero.page.evaluate("theme => { document.documentElement.dataset.theme = theme }", theme)
+        expect(hero).to_have_attribute("data-theme", theme)
+        if theme == "dark":
+            assert pixels(hero) != before
+
+
+def test_nothing_moves_by_itself_when_the_reader_wants_less_motion(open_page, served):
+    page = open_page(served + "book/index.html", reduced_motion="reduce")
+    page.wait_for_selector(".stepper[data-drawn]")
+    page.wait_for_timeout(300)
+    assert page.locator('.stepper[data-playing="true"]').count() == 0
+
+
+def test_playing_rests_while_out_of_sight(hero):
+    page = hero.page
+    hero.get_by_role("slider").last.press("Home")
+    page.keyboard.press("Space")
+    page.evaluate("document.body.style.paddingTop = '5000px'")
+    page.wait_for_timeout(200)
+    resting = frame(hero)
+    page.wait_for_timeout(400)
+    assert frame(hero) == resting
+    page.evaluate("document.body.style.paddingTop = 0")
+    page.wait_for_function("([root, n]) => root.dataset.frame !== n", arg=[hero.element_handle(), str(resting)])
+
+
+def test_controls_are_large_enough_for_a_finger(open_page, served, book_page):
+    for root in steppers(open_page(served + book_page, 390, has_touch=True)):
+        for control in root.locator("button, input, select").all():
+            box = control.bounding_box()
+            assert box["height"] >= 40, control
+            assert box["width"] >= 40, control
+
+
+def test_a_broken_recording_leaves_a_sentence(open_page, served):
+    page = open_page("about:blank")
+
+    def break_state(route):
+        response = route.fetch()
+        broken = response.text().replace('widget-state+json">', 'widget-state+json">?')
+        route.fulfill(response=response, body=broken)
+
+    page.route("**/index.html", break_state)
+    page.goto(served + "book/index.html")
+    expect(page.locator(".widget-failed").first).to_contain_text("This widget cannot be shown here")
+
+
+def test_a_removed_widget_stops_and_leaves_nothing(open_page, served):
+    page = open_page(served + "book/index.html")
+    outcome = page.evaluate(
+        """async () => {
+          const state = document.querySelector('script[type="application/vnd.jupyter.widget-state+json"]');
+          const traits = Object.values(JSON.parse(state.textContent).state).find((m) => m.state._esm);
+          const url = URL.createObjectURL(new Blob([traits.state._esm], { type: "text/javascript" }));
+          const widget = (await import(url)).default, el = document.createElement("div");
+          document.querySelector("article").prepend(el);
+          document.querySelectorAll(".widget-place").forEach((place) => place.remove());
+          const bytes = Uint8Array.from(atob(traits.buffers[0].data), (c) => c.charCodeAt(0));
+          const listeners = new Set(), values = { ...traits.state, coordinates: new DataView(bytes.buffer) };
+          const model = { get: (name) => values[name], on: (_, f) => listeners.add(f), off: (_, f) => listeners.delete(f) };
+          const remove = widget.render({ model, el });
+          const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+          await pause(200);
+          const listened = listeners.size;
+          el.querySelector(".stepper-play").click();
+          await pause(200);
+          remove();
+          let frames = 0;
+          const request = window.requestAnimationFrame;
+          window.requestAnimationFrame = (callback) => (frames++, request(callback));
+          await pause(200);
+          return { listened, left: listeners.size, children: el.childElementCount, frames };
+        }"""
+    )
+    assert outcome == {"listened": 1, "left": 0, "children": 0, "frames": 0}
