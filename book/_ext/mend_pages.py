@@ -1,6 +1,6 @@
 """Mend the built pages where theme and Sphinx fall short of a book without a network, for every reader.
 
-- The font preloads go: from file:// a browser refuses them with an error, while the style sheet loads the same
+- The font preloads go: from file:// a browser refuses them with an error, and the style sheet loads the same
   fonts.
 - Thebe goes, which runs code on a remote server: this book has none, and the theme declares its constants
   twice, which is an error on every page.
