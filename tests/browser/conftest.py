@@ -1,7 +1,8 @@
-"""Opens the built book in Chromium, over HTTP and as files, with every request that leaves this machine refused.
+"""Opens the built book in Chromium, over HTTP and as files, and refuses each request to another machine.
 
-Where there is no Chromium or no built book the tests are skipped with the reason, or fail when `CI` is set. The
-browser is looked for at the path in `CHROMIUM`, then under its usual names.
+Where there is no Chromium or no built book the tests are skipped with the reason, or fail when `CI` is set.
+The browser is looked for at the path in `CHROMIUM`, then under its usual names; the book in the folder in
+`BOOK_SITE`, else in `_build/html`.
 """
 
 import os
@@ -64,7 +65,7 @@ class QuietHandler(SimpleHTTPRequestHandler):
 def served() -> Iterator[str]:
     """The address at which the built book is served."""
     if not PAGES:
-        skip_or_fail(f"no built book in {SITE.relative_to(ROOT)}: run `make book` first")
+        skip_or_fail(f"no built book in {SITE}: run `make book` first")
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=SITE)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

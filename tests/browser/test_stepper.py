@@ -1,4 +1,4 @@
-"""The widget in the built book: it is drawn, can be stepped in every way, says what it shows, and follows the page."""
+"""The widget in the built book: it is drawn, can be stepped, says what it shows, and follows the page."""
 
 import re
 
@@ -46,7 +46,7 @@ def test_every_widget_is_drawn_and_can_be_stepped(open_page, address, book_page)
             slider.press("Home")
             first = pixels(root)
             slider.press("End")
-            assert pixels(root) != first, f"{slider.get_attribute('aria-valuetext')} looks like the first frame"
+            assert pixels(root) != first, "the last frame looks like the first"
 
 
 def test_slider_keys_step_one_frame(hero):
@@ -184,7 +184,7 @@ def test_playing_rests_while_out_of_sight(hero):
     page.wait_for_timeout(400)
     assert frame(hero) == resting
     page.evaluate("document.body.style.paddingTop = 0")
-    page.wait_for_function("([root, n]) => root.dataset.frame !== n", arg=[hero.element_handle(), str(resting)])
+    expect(hero).not_to_have_attribute("data-frame", str(resting))
 
 
 def test_controls_are_large_enough_for_a_finger(open_page, served, book_page):
@@ -219,8 +219,13 @@ def test_a_removed_widget_stops_and_leaves_nothing(open_page, served):
           document.querySelector("article").prepend(el);
           document.querySelectorAll(".widget-place").forEach((place) => place.remove());
           const bytes = Uint8Array.from(atob(traits.buffers[0].data), (c) => c.charCodeAt(0));
-          const listeners = new Set(), values = { ...traits.state, coordinates: new DataView(bytes.buffer) };
-          const model = { get: (name) => values[name], on: (_, f) => listeners.add(f), off: (_, f) => listeners.delete(f) };
+          const values = { ...traits.state, coordinates: new DataView(bytes.buffer) };
+          const listeners = new Set();
+          const model = {
+            get: (name) => values[name],
+            on: (_, callback) => listeners.add(callback),
+            off: (_, callback) => listeners.delete(callback),
+          };
           const remove = widget.render({ model, el });
           const pause = (ms) => new Promise((done) => setTimeout(done, ms));
           await pause(200);
