@@ -10,7 +10,7 @@ export OMP_NUM_THREADS := 1
 
 # What the pages depend on and Sphinx does not watch: code that cells import, and what goes into every page.
 LIBRARY := $(shell find diffusion_lib -name '*.py' -o -name '*.js' -o -name '*.css')
-DRESS := $(shell find book/_ext book/assets -type f -not -name '*.pyc')
+DRESS := _config.yml _toc.yml $(shell find book/_ext book/assets -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
 .PHONY: help book serve test check notebooks bench clean distclean
@@ -34,7 +34,7 @@ _build/.library: requirements.txt $(LIBRARY)
 	@touch $@
 
 _build/.dress: _build/.library $(DRESS)
-	@rm -rf _build/.doctrees
+	@rm -rf _build/.doctrees _build/html
 	@touch $@
 
 book: .venv/.installed _build/.dress  ## execute the notebooks and build the book into _build/html
