@@ -1,5 +1,7 @@
 """Checks of what a reader can get wrong, with messages that name the argument, its value and the fix."""
 
+from numbers import Integral
+
 import torch
 from torch import Tensor
 
@@ -23,8 +25,11 @@ def check_points(x: Tensor, name: str) -> None:
 def check_t(t: int | Tensor, T: int) -> None:
     """Raise `ValueError` unless every step in `t` is a whole number in 1…T."""
     t = torch.as_tensor(t)
-    if t.is_floating_point() or t.is_complex() or t.dtype == torch.bool:
-        raise ValueError(f"t has type {t.dtype}; steps are whole numbers: pass an int or an integer tensor")
+    # PyTorch reads an index of type bool or uint8 as a mask.
+    if t.is_floating_point() or t.is_complex() or t.dtype in (torch.bool, torch.uint8):
+        raise ValueError(
+            f"t has type {t.dtype}; steps are whole numbers: pass an int or an int64 tensor, such as t.long()"
+        )
     if t.numel() == 0:
         raise ValueError("t is empty; pass one step, or one step for each point")
     low, high = int(t.min()), int(t.max())
@@ -51,7 +56,7 @@ def check_same_shape(a: Tensor, b: Tensor, names: str) -> None:
 
 def check_count(value: int, name: str, least: int = 1) -> None:
     """Raise `ValueError` unless `value` is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise ValueError(f"{name} = {value!r}; pass a whole number of at least {least}")
 
 

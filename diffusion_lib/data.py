@@ -38,6 +38,7 @@ def swiss_roll(n: int, generator: Generator | None = None) -> Tensor:
 
 def roll_curve(n: int = 2000) -> Tensor:
     """The curve on which the Swiss roll lies, as `n` points in order along it; shape (n, 2)."""
+    check_count(n, "n", least=2)
     angle = torch.linspace(_ROLL_START, _ROLL_END, n, dtype=torch.float64)
     return torch.stack([angle * angle.cos(), angle * angle.sin()], dim=1).float() / 10
 

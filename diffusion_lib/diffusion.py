@@ -107,13 +107,12 @@ class Diffusion(nn.Module):
 
     def loss(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
         """The training loss on points x_0 (B, 2), with one random t in 1…T for each; a scalar."""
-        if len(x_0) == 0:
-            raise ValueError("x_0 is empty; pass at least one point")
+        check_points(x_0, "x_0")
         t = torch.randint(1, self.T + 1, (len(x_0),), generator=generator)
         eps = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)
         if self.weighting == "simple":
             return self._squared_error(x_0, t, eps).mean()
-        return (self.T * self._bound_term(x_0, t, eps) + self.prior_kl(x_0)).mean()
+        return (self.T * self._bound_term(x_0, t, eps) + self._prior_kl(x_0)).mean()
 
     def squared_error(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> Tensor:
         """‖predicted − true‖² of the predicted quantity at x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε: shape (B,)."""
@@ -142,11 +141,16 @@ class Diffusion(nn.Module):
 
     def prior_kl(self, x_0: Tensor) -> Tensor:
         """KL(q(x_T | x_0) ‖ N(0, I)) in nats, shape (B,): the part of the bound that no training changes."""
+        check_points(x_0, "x_0")
+        return self._prior_kl(x_0)
+
+    def _prior_kl(self, x_0: Tensor) -> Tensor:
         q_T = Gaussian(at(self.signal, -1, x_0) * x_0, at(1 - self.schedule.alpha_bar, -1, x_0))
         return q_T.kl(Gaussian(torch.zeros_like(x_0), torch.ones_like(x_0)))
 
     def _check(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> None:
         check_points(x_0, "x_0")
+        check_points(eps, "eps")
         check_same_shape(x_0, eps, "x_0 and eps")
         check_t(t, self.T)
         check_batch(t, x_0, "x_0")

@@ -89,7 +89,8 @@ def distance_to_curve(x: Tensor, curve: Tensor) -> float:
 
 def _distance_to_segment(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """Distance of each row of x to the segment from the same row of a to that of b: (n,)."""
-    along = ((x - a) * (b - a)).sum(dim=1) / (b - a).square().sum(dim=1)
+    length_sq = (b - a).square().sum(dim=1)
+    along = ((x - a) * (b - a)).sum(dim=1) / torch.where(length_sq > 0, length_sq, 1)  # a point is a segment
     return (a + along.clamp(0, 1)[:, None] * (b - a) - x).norm(dim=1)
 
 

@@ -33,6 +33,7 @@ def marginal(x_0: Tensor, t: int | Tensor, schedule: Schedule) -> Gaussian:
 
 def diffuse(x_0: Tensor, t: int | Tensor, eps: Tensor, schedule: Schedule) -> Tensor:
     """x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε: the whole way from 0 to t in one jump, ε ~ N(0, I) given."""
+    check_points(eps, "eps")
     check_same_shape(x_0, eps, "x_0 and eps")
     q_t = marginal(x_0, t, schedule)
     return q_t.mean + q_t.var.sqrt() * eps

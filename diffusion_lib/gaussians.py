@@ -13,31 +13,37 @@ class Gaussian:
 
     Attributes:
         mean: shape (..., D).
-        var: variances (never standard deviations), of a shape that broadcasts against `mean`. Zero means a
+        var: variances (never standard deviations), of a shape that broadcasts to that of `mean`. Zero means a
             point mass.
 
     Raises:
-        ValueError: if a variance is negative or NaN, or the shapes do not broadcast.
+        ValueError: if `mean` or `var` is no floating-point tensor, a variance is negative or NaN, or `var`
+            does not broadcast to the shape of `mean`; in the methods, for shapes that do not fit together and
+            where a point mass has no density.
     """
 
     mean: Tensor
     var: Tensor
 
     def __post_init__(self):
+        for value, name in ((self.mean, "mean"), (self.var, "var")):
+            if not isinstance(value, Tensor) or not value.is_floating_point():
+                found = value.dtype if isinstance(value, Tensor) else type(value).__name__
+                raise ValueError(f"{name} is {found}; pass a floating-point tensor")
         if not (self.var >= 0).all():
             raise ValueError(
                 f"var has the entry {float(self.var.min())}; pass variances, which are at least 0"
             )
-        try:
-            torch.broadcast_shapes(self.mean.shape, self.var.shape)
-        except RuntimeError:
+        if _broadcast(self.mean.shape, self.var.shape) != self.mean.shape:
             raise ValueError(
                 f"var has shape {tuple(self.var.shape)}, mean {tuple(self.mean.shape)}; give var one entry, "
                 "one for each row (n, 1), or the shape of mean"
-            ) from None
+            )
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log N(x; mean, diag(var)) in nats, summed over the last axis: shape (...)."""
+        self._check_fits(x, "x")
+        self._check_density("var")
         squared = (x - self.mean).square() / self.var
         return -0.5 * (squared + torch.log(2 * math.pi * self.var)).sum(dim=-1)
 
@@ -49,8 +55,11 @@ class Gaussian:
     def kl(self, other: "Gaussian") -> Tensor:
         """KL(self ‖ other) in nats, summed over the last axis: shape (...).
 
-        ½ Σ [ v/w − 1 − log(v/w) + (m − n)²/w ] for N(m, v) and N(n, w). Infinite when `self` is a point mass.
+        ½ Σ [ v/w − 1 − log(v/w) + (m − n)²/w ] for N(m, v) and N(n, w). Infinite when `self` is a point mass;
+        `other` may not be one.
         """
+        self._check_fits(other.mean, "other.mean")
+        other._check_density("other.var")
         ratio = self.var / other.var
         squared = (self.mean - other.mean).square() / other.var
         return 0.5 * (squared + ratio - 1 - ratio.log()).sum(dim=-1)
@@ -61,6 +70,7 @@ class Gaussian:
         Precisions add, and the mean is the precision-weighted mean. It is written with variances in the
         numerators, so that a point mass (variance 0) needs no special case.
         """
+        self._check_fits(other.mean, "other.mean")
         total = self.var + other.var
         if not (total > 0).all():
             raise ValueError(
@@ -68,3 +78,24 @@ class Gaussian:
             )
         mean = (self.mean * other.var + other.mean * self.var) / total
         return Gaussian(mean, self.var * other.var / total)
+
+    def _check_fits(self, x: Tensor, name: str) -> None:
+        """Raise `ValueError` unless `x` has as many columns as `mean`, and its rows broadcast against it."""
+        if self.mean.shape[-1:] != x.shape[-1:] or _broadcast(self.mean.shape, x.shape) is None:
+            raise ValueError(
+                f"{name} has shape {tuple(x.shape)}, mean {tuple(self.mean.shape)}; both need equally many "
+                "columns, and equally many rows or a single one"
+            )
+
+    def _check_density(self, name: str) -> None:
+        """Raise `ValueError` where the variance is 0: a point mass has no density."""
+        if not (self.var > 0).all():
+            raise ValueError(f"{name} has a 0 among its entries; a density needs variances above 0")
+
+
+def _broadcast(a: torch.Size, b: torch.Size) -> torch.Size | None:
+    """The shape to which the two shapes broadcast, or None if they do not."""
+    try:
+        return torch.broadcast_shapes(a, b)
+    except RuntimeError:
+        return None

@@ -38,6 +38,8 @@ class TimeMLP(nn.Module):
     ):
         super().__init__()
         check_count(n_directions, "n_directions")
+        if len(frequencies) == 0:
+            raise ValueError(f"frequencies = {frequencies!r}; pass at least one, in radians per unit of x_t")
         angle = torch.arange(n_directions) * math.pi / n_directions
         directions = torch.stack([angle.cos(), angle.sin()])  # (2, n_directions)
         waves = torch.cat([f * directions for f in frequencies], dim=1)  # (2, directions × frequencies)

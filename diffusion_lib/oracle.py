@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from diffusion_lib.checks import check_points
+from diffusion_lib.checks import check_batch, check_count, check_points, check_t
 from diffusion_lib.schedules import Schedule, at
 
 
@@ -18,20 +18,23 @@ class ExactDenoiser(nn.Module):
     def __init__(self, points: Tensor, schedule: Schedule, chunk: int = 200):
         super().__init__()
         check_points(points, "points")
+        check_count(chunk, "chunk")
         self.register_buffer("points", points)
         self.schedule = schedule
         self.chunk = chunk  # rows handled at once, so that the table of weights fits the cache
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        check_points(x_t, "x_t")
+        check_t(t, self.schedule.T)
+        check_batch(t, x_t, "x_t")
         t = torch.as_tensor(t).expand(len(x_t))
         chunks = zip(x_t.split(self.chunk), t.split(self.chunk), strict=True)
         return torch.cat([self._denoise(*chunk) for chunk in chunks])
 
     def _denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
         signal, snr = at(self.schedule.alpha_bar, t, x_t).sqrt(), at(self.schedule.snr, t, x_t)  # (B, 1)
+        points = self.points.to(x_t.dtype)
         # ‖x_t − √ᾱ_t x_0‖² / (1 − ᾱ_t) = SNR(t) ‖x_t/√ᾱ_t − x_0‖², by differences: the faster way, with
         # a matrix product, loses the digits that matter at small noise.
-        distance = torch.cdist(
-            x_t / signal, self.points, compute_mode="donot_use_mm_for_euclid_dist"
-        )  # (B, N)
-        return torch.softmax(-0.5 * snr * distance**2, dim=1) @ self.points
+        distance = torch.cdist(x_t / signal, points, compute_mode="donot_use_mm_for_euclid_dist")  # (B, N)
+        return torch.softmax(-0.5 * snr * distance**2, dim=1) @ points

@@ -42,6 +42,7 @@ def posterior(x_t: Tensor, x_0: Tensor, t: int | Tensor, schedule: Schedule) -> 
     this is the point x_0 with variance 0, by the same formula.
     """
     check_points(x_t, "x_t")
+    check_points(x_0, "x_0")
     check_same_shape(x_t, x_0, "x_t and x_0")
     check_t(t, schedule.T)
     check_batch(t, x_t, "x_t")
@@ -77,6 +78,7 @@ def _signal_and_noise(
 ) -> tuple[Tensor, Tensor]:
     """√ᾱ_t and √(1 − ᾱ_t), what multiplies x_0 and ε in x_t, after a check of the inputs."""
     check_choice(kind, "kind", KINDS)
+    check_points(x_t, "x_t")
     check_same_shape(value, x_t, "the value and x_t")
     check_t(t, schedule.T)
     check_batch(t, x_t, "x_t")

@@ -27,7 +27,7 @@ class Schedule:
     alpha_bar: Tensor = field(init=False)
 
     def __post_init__(self):
-        alpha = self.alpha.double()
+        alpha = torch.as_tensor(self.alpha, dtype=torch.float64)
         if alpha.ndim != 1 or len(alpha) < 2:
             raise ValueError(
                 f"alpha has shape {tuple(alpha.shape)}; pass the T + 1 values α_0 = 1, α_1, …, α_T with T ≥ 1"
@@ -37,8 +37,14 @@ class Schedule:
                 f"alpha starts with {float(alpha[0])} and the rest runs from {float(alpha[1:].min())} to "
                 f"{float(alpha[1:].max())}; it needs α_0 = 1 and 0 < α_t < 1 for t ≥ 1"
             )
+        alpha_bar = alpha.cumprod(dim=0)
+        if not (alpha_bar.diff() < 0).all():
+            raise ValueError(
+                f"alpha_bar, which ends at {float(alpha_bar[-1]):g} for T = {len(alpha) - 1}, stops falling: "
+                "the signal left, or one step, is too small for float64; take fewer steps or other variances"
+            )
         object.__setattr__(self, "alpha", alpha)
-        object.__setattr__(self, "alpha_bar", alpha.cumprod(dim=0))
+        object.__setattr__(self, "alpha_bar", alpha_bar)
 
     @classmethod
     def from_beta(cls, beta: Tensor) -> "Schedule":

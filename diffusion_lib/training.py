@@ -61,6 +61,10 @@ def train(
             f"learning_rate = {learning_rate}; pass a positive number, 1e-3 to 2e-2 suits these models"
         )
     parameters = list(model.parameters())
+    if not parameters:
+        raise ValueError(
+            f"model, a {type(model).__name__}, has no parameters; pass a model with a network to train"
+        )
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: warm_up_and_cosine(i, steps))
     run = TrainingRun()
