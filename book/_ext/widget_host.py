@@ -1,6 +1,6 @@
 """Sphinx extension: recorded widgets are drawn by our own small host; until then their place is kept free.
 
-By default myst-nb puts require.js and the Jupyter HTML manager, both from a public server, on each page that
+By default myst-nb puts require.js and the Jupyter HTML manager, from a public server, on each page that
 holds widgets. The book works without a network, so its pages load `assets/widget_host.js` instead; that script
 must lie in one of the folders of `html_static_path`.
 
@@ -24,7 +24,7 @@ NO_SCRIPT = "<noscript><p>This place holds an interactive drawing, which needs J
 
 # Sizes of a Stepper's parts in rem, as in stepper.css, and how many characters fit on its lines.
 HEAD, TITLE, ROW, MARGINS, GAP, LINE = 1.9, 1.3, 2.8, 2.5, 1.0, 1.5
-PAGE_LINE, PHONE_LINE = 90, 42
+PAGE_LINE, PHONE_LINE = 95, 45
 
 
 def use_our_host(app: Sphinx, config: Config) -> None:

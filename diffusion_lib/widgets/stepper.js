@@ -62,31 +62,36 @@ class Plot {
     return width > 0;
   }
 
-  /** Where the panel's box lies on the canvas, in CSS pixels: ticks and axis labels need room beside it. */
+  /**
+   * Where the panel's box lies on the canvas, in CSS pixels. Ticks and axis labels need room beside it, and a
+   * panel that has them shows a little ground around its box, so that a dot at the end of a curve is whole.
+   */
   #box() {
     const { x, y, ticks, labels, equal } = this.panel;
-    const left = (ticks[1].length ? 34 : 0) + (labels[1] ? 18 : 0);
-    const bottom = (ticks[0].length ? 20 : 0) + (labels[0] ? 18 : 0);
-    const top = left ? 7 : 0, right = bottom ? 12 : 0;
+    const around = ticks.flat().length ? 7 : 0;
+    const left = (ticks[1].length ? 34 : 0) + (labels[1] ? 18 : 0) + around;
+    const bottom = (ticks[0].length ? 20 : 0) + (labels[0] ? 18 : 0) + around;
+    const top = around, right = 2 * around; // half of the last tick's label hangs over
     const room = [this.width - left - right, this.height - top - bottom];
     const size = [x[1] - x[0], y[1] - y[0]];
     const unit = Math.min(room[0] / size[0], room[1] / size[1]);
     const [w, h] = equal ? [unit * size[0], unit * size[1]] : room;
-    return { left: left + (room[0] - w) / 2, top: top + (room[1] - h) / 2, w, h };
+    return { left: left + (room[0] - w) / 2, top: top + (room[1] - h) / 2, w, h, around };
   }
 
   /** Draw layers, each `part` of the way to its partner in `next` where the two match. */
   draw(data, background, layers, next, part, colours) {
     const context = this.canvas.getContext("2d");
-    const { left, top, w, h } = this.box;
+    const { left, top, w, h, around } = this.box;
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, this.width, this.height);
     context.save();
     context.beginPath();
-    context.roundRect(left, top, w, h, 6);
+    context.roundRect(left - around, top - around, w + 2 * around, h + 2 * around, 6);
     context.fillStyle = colours.ground;
     context.fill();
     context.clip();
+    this.#grid(context, colours);
     for (const layer of background) this.#layer(context, data, layer, null, 0, colours);
     layers.forEach((layer, i) => this.#layer(context, data, layer, next?.[i], part, colours));
     context.restore();
@@ -185,28 +190,44 @@ class Plot {
     context.setLineDash([]);
   }
 
+  /** Where a position on the x axis (k = 0) or the y axis lies on the canvas. */
+  #along(k, at) {
+    const { left, top, w, h } = this.box, [low, high] = [this.panel.x, this.panel.y][k];
+    const part = (at - low) / (high - low);
+    return k ? top + h * (1 - part) : left + w * part;
+  }
+
+  /** A pale line at each tick. */
+  #grid(context, colours) {
+    const { left, top, w, h } = this.box, [xs, ys] = this.panel.ticks;
+    context.beginPath();
+    for (const [at] of xs) context.rect(this.#along(0, at), top, 0, h);
+    for (const [at] of ys) context.rect(left, this.#along(1, at), w, 0);
+    context.strokeStyle = colours.quiet;
+    context.globalAlpha = 0.2;
+    context.lineWidth = 1;
+    context.stroke();
+  }
+
   #ticks(context, colours) {
-    const { left, top, w, h } = this.box;
-    const { x, y, ticks, labels } = this.panel;
+    const { left, top, w, h, around } = this.box;
+    const { ticks, labels } = this.panel;
+    const below = top + h + around + 5, beside = left - around - 5;
     context.fillStyle = colours.quiet;
     context.font = `12px ${getComputedStyle(this.canvas).fontFamily}`;
     context.textAlign = "center";
     context.textBaseline = "top";
-    for (const [at, text] of ticks[0]) {
-      context.fillText(text, left + (w * (at - x[0])) / (x[1] - x[0]), top + h + 5);
-    }
-    context.fillText(labels[0], left + w / 2, top + h + (ticks[0].length ? 22 : 5));
+    for (const [at, text] of ticks[0]) context.fillText(text, this.#along(0, at), below);
+    context.fillText(labels[0], left + w / 2, below + (ticks[0].length ? 17 : 0));
     context.save();
-    context.translate(left - (ticks[1].length ? 36 : 5), top + h / 2);
+    context.translate(beside - (ticks[1].length ? 31 : 0), top + h / 2);
     context.rotate(-Math.PI / 2);
     context.textBaseline = "bottom";
     context.fillText(labels[1], 0, 0);
     context.restore();
     context.textAlign = "right";
     context.textBaseline = "middle";
-    for (const [at, text] of ticks[1]) {
-      context.fillText(text, left - 6, top + (h * (y[1] - at)) / (y[1] - y[0]));
-    }
+    for (const [at, text] of ticks[1]) context.fillText(text, beside, this.#along(1, at));
   }
 }
 
@@ -270,8 +291,9 @@ class View {
   }
 
   #speeds() {
-    const option = (speed) => make("option", { value: speed, textContent: `${speed}×`, selected: speed === 1 });
-    const select = make("select", { className: "stepper-speed", ariaLabel: "Speed" }, ...SPEEDS.map(option));
+    const options = SPEEDS.map((speed) => make("option", { value: speed, textContent: `${speed}×` }));
+    const select = make("select", { className: "stepper-speed", ariaLabel: "Speed" }, ...options);
+    select.value = this.speed;
     select.addEventListener("change", () => (this.speed = Number(select.value)));
     return select;
   }
@@ -449,7 +471,8 @@ class View {
     const longer = (text, frame) => (frame.text.length > text.length ? frame.text : text);
     this.longest.textContent = frames.reduce(longer, "");
     const named = new Map();
-    for (const { kind, role, name } of [this.content.background, ...frames.map((frame) => frame.layers)].flat()) {
+    const layers = [this.content.background, ...frames.map((frame) => frame.layers)].flat();
+    for (const { kind, role, name } of layers) {
       if (!name || named.has(kind + role + name)) continue;
       const mark = make("i", { className: `stepper-mark stepper-${kind}` });
       mark.style.color = `var(--stepper-${role})`;

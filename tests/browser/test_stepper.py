@@ -167,6 +167,25 @@ def test_theme_of_the_page_is_followed_at_once(hero):
             assert pixels(hero) != before
 
 
+@pytest.mark.parametrize(
+    ("mark", "theme"),
+    [
+        ("document.body.dataset.jpThemeLight = 'false'", "dark"),  # JupyterLab
+        ("document.body.dataset.jpThemeLight = 'true'", "light"),
+        ("document.body.classList.add('vscode-dark')", "dark"),
+        ("document.body.classList.add('vscode-light')", "light"),
+        ("document.documentElement.setAttribute('theme', 'dark')", "dark"),  # Colab
+        ("document.body.dataset.none = ''", "dark"),  # none of them: the system's
+    ],
+)
+def test_theme_of_other_hosts_is_followed(open_page, served, mark, theme):
+    page = open_page(served + "book/index.html", color_scheme="dark")
+    root = steppers(page)[0]
+    page.evaluate("delete document.documentElement.dataset.theme")
+    page.evaluate(mark)
+    expect(root).to_have_attribute("data-theme", theme)
+
+
 def test_nothing_moves_by_itself_when_the_reader_wants_less_motion(open_page, served):
     page = open_page(served + "book/index.html", reduced_motion="reduce")
     page.wait_for_selector(".stepper[data-drawn]")
