@@ -47,7 +47,7 @@ def moons(n: int, generator: Generator | None = None) -> Tensor:
     """Two interleaved half circles: scikit-learn's moons, without noise."""
     check_count(n, "n")
     x, _ = make_moons(n, random_state=_random_state(generator))
-    return _to_roll_size(torch.from_numpy(x), mean=(0.5, 0.25), std=0.7071)
+    return _to_roll_size(torch.from_numpy(x), mean=(0.5, 0.25), std=math.sqrt(21 / 32 - 1 / (2 * math.pi)))
 
 
 def circles(n: int, generator: Generator | None = None) -> Tensor:
@@ -99,7 +99,8 @@ class Standardiser:
         check_points(x, "x")
         mean = x.mean(dim=0)
         std = float((x - mean).square().mean().sqrt())
-        if std <= 1e-12 * (1 + float(mean.abs().max())):
+        rounding = 4 * torch.finfo(x.dtype).eps * float(x.abs().max())  # of the mean of equal numbers
+        if std <= rounding:
             raise ValueError(
                 f"x is constant (all {len(x)} points equal {x[0].tolist()}); pass data that varies"
             )

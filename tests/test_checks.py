@@ -1,0 +1,93 @@
+"""Every refusal names the argument, the value and the fix, and right input passes."""
+
+import numpy as np
+import pytest
+import torch
+from support import refused
+
+from diffusion_lib import checks
+
+GOOD = torch.zeros(3, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_points_pass(dtype):
+    checks.check_points(GOOD.to(dtype), "x")
+
+
+@pytest.mark.parametrize(
+    ("x", "parts"),
+    [
+        ([[0.0, 1.0]], ("list", "floating-point tensor")),
+        (np.zeros((3, 2)), ("ndarray", "floating-point tensor")),
+        (GOOD.long(), ("torch.int64", "x_0.float()")),
+        (torch.zeros(3, 3), ("(3, 3)", "(n, 2)")),
+        (torch.zeros(2), ("(2,)", "(n, 2)")),
+        (torch.zeros(1, 3, 2), ("(1, 3, 2)", "(n, 2)")),
+        (torch.zeros(0, 2), ("empty", "(0, 2)", "at least one")),
+        (torch.tensor([[0.0, np.nan], [np.inf, np.inf], [0.0, 0.0]]), ("2 points", "NaN", "remove")),
+    ],
+)
+def test_points_that_are_none_are_refused(x, parts):
+    with refused("x_0", *parts):
+        checks.check_points(x, "x_0")
+
+
+@pytest.mark.parametrize(
+    "t", [1, 10, np.int64(3), torch.tensor(4), torch.tensor([1, 10]), torch.tensor([7]).int()]
+)
+def test_steps_pass(t):
+    checks.check_t(t, T=10)
+
+
+@pytest.mark.parametrize(
+    ("t", "parts"),
+    [
+        (0, ("from 0 to 0", "1…T", "T = 10")),
+        (11, ("from 11 to 11", "1…T", "T = 10")),
+        (-1, ("from -1", "1…T")),
+        (torch.tensor([1, 0, 11]), ("from 0 to 11", "1…T")),
+        (2.0, ("torch.float", "whole numbers")),
+        (torch.tensor([1.5]), ("torch.float", "whole numbers")),
+        (True, ("torch.bool", "whole numbers")),
+        (torch.tensor([1, 1], dtype=torch.uint8), ("torch.uint8", "t.long()")),
+        (torch.tensor([], dtype=torch.long), ("empty", "one step")),
+    ],
+)
+def test_steps_outside_the_chain_are_refused(t, parts):
+    with refused("t ", *parts):
+        checks.check_t(t, T=10)
+
+
+@pytest.mark.parametrize("t", [1, torch.tensor(1), torch.tensor([1]), torch.tensor([1, 2, 3])])
+def test_one_step_or_one_for_each_row_passes(t):
+    checks.check_batch(t, GOOD, "x_t")
+
+
+@pytest.mark.parametrize("t", [torch.ones(2).long(), torch.ones(4).long(), torch.ones(3, 1).long()])
+def test_other_numbers_of_steps_are_refused(t):
+    with refused(f"t has shape {tuple(t.shape)}", "x_t has 3 rows", "one for each row"):
+        checks.check_batch(t, GOOD, "x_t")
+
+
+def test_shapes_are_compared():
+    checks.check_same_shape(GOOD, GOOD, "a and b")
+    with refused("a and b", "(3, 2)", "(2, 2)", "same"):
+        checks.check_same_shape(GOOD, GOOD[:2], "a and b")
+
+
+@pytest.mark.parametrize("value", [2, 100, np.int32(2)])
+def test_counts_pass(value):
+    checks.check_count(value, "T", least=2)
+
+
+@pytest.mark.parametrize("value", [1, 0, -3, 2.0, True, "10", None, float("nan")])
+def test_what_is_no_count_is_refused(value):
+    with refused(f"T = {value!r}", "whole number of at least 2"):
+        checks.check_count(value, "T", least=2)
+
+
+def test_choices():
+    checks.check_choice("eps", "predict", ("x_0", "eps"))
+    with refused("predict = 'noise'", "choose one of 'x_0', 'eps'"):
+        checks.check_choice("noise", "predict", ("x_0", "eps"))
