@@ -21,12 +21,12 @@ from diffusion_lib.checks import check_count, check_points
 Sampler = Callable[[int, Generator], Tensor]  # (n, generator) -> points (n, 2)
 
 
-def sliced_wasserstein(x: Tensor, y: Tensor, n_directions: int = 500) -> float:
+def sliced_wasserstein(x: Tensor, y: Tensor, n_directions: int = 100) -> float:
     """Sliced Wasserstein-1 distance of two sets of equally many points, in the unit of the points.
 
-    Project both sets on a direction, sort, and average |x_(i) − y_(i)|: the distance that the points must
-    move along the line. Then average over `n_directions` directions, spread evenly over the half circle.
-    Sensitive to how the mass is distributed.
+    Project both sets on a direction, sort, and average |x_(i) − y_(i)|: how far points must move along the
+    line. Then average over `n_directions` directions, spread evenly over the half circle: in the plane, 100
+    fix four digits. Sensitive to how the mass is distributed.
     """
     check_points(x, "x")
     check_points(y, "y")
@@ -51,9 +51,8 @@ def energy_distance(x: Tensor, y: Tensor) -> float:
 
 def _mean_distance(x: Tensor, y: Tensor) -> float:
     """E‖x − y‖ over all pairs of rows, in blocks that fit the processor's cache."""
-    return sum(float(torch.cdist(rows, y).sum(dtype=torch.float64)) for rows in x.split(200)) / (
-        len(x) * len(y)
-    )
+    total = sum(float(torch.cdist(rows, y).sum(dtype=torch.float64)) for rows in x.split(200))
+    return total / (len(x) * len(y))
 
 
 def classifier_accuracy(x: Tensor, y: Tensor, n_neighbors: int = 15) -> float:

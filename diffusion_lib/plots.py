@@ -34,6 +34,7 @@ def cloud(ax: Axes, x: Tensor, role: str = "data", label: str = "", limit: float
     """Points (n, 2) in the box [−limit, limit]², without ticks and with equal units on both axes."""
     ax.scatter(*x.T, s=2, color=COLOURS[role], alpha=0.6, linewidths=0, label=label, rasterized=True)
     ax.set(xlim=(-limit, limit), ylim=(-limit, limit), xticks=[], yticks=[], aspect="equal")
+    ax.spines[:].set_visible(False)
 
 
 def arrows(ax: Axes, start: Tensor, end: Tensor, role: str = "accent") -> None:

@@ -1,6 +1,19 @@
 """One widget for every step-through of the book: see `Stepper`."""
 
 from diffusion_lib.widgets.frames import Axis, Frame, Layer, Panel, arrows, curve, ellipses, points
+from diffusion_lib.widgets.live import LiveRun, train_live
 from diffusion_lib.widgets.stepper import Stepper
 
-__all__ = ["Axis", "Frame", "Layer", "Panel", "Stepper", "arrows", "curve", "ellipses", "points"]
+__all__ = [
+    "Axis",
+    "Frame",
+    "Layer",
+    "LiveRun",
+    "Panel",
+    "Stepper",
+    "arrows",
+    "curve",
+    "ellipses",
+    "points",
+    "train_live",
+]

@@ -1,0 +1,148 @@
+"""Training to watch: the samples move onto the data while the model learns, and can be replayed."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from statistics import fmean
+
+import torch
+from IPython import get_ipython
+from IPython.display import display
+from torch import Generator, Tensor, nn
+from tqdm import tqdm
+
+from diffusion_lib.checks import check_count, check_points
+from diffusion_lib.evaluation import Sampler, sliced_wasserstein
+from diffusion_lib.training import TrainingRun, train
+from diffusion_lib.widgets.frames import Axis, Frame, Layer, Panel, curve, points
+from diffusion_lib.widgets.stepper import Stepper
+
+N_POINTS = 600  # in each picture: enough to see the shape, few enough to sample in some milliseconds
+SEED = 1  # every picture starts from the same noise, so that points move continuously from one to the next
+
+
+@dataclass
+class LiveRun:
+    """A finished live training.
+
+    Attributes:
+        run: losses, seconds and, if it ended early, the reason.
+        view: the widget that was shown; it can be scrubbed and displayed again.
+        steps: the training steps at which pictures were taken, the first being 0.
+        trajectories: the model's trajectory at each of them, (pictures, steps of the model + 1, points, 2).
+        drawing_seconds: the time spent on sampling and drawing, on top of `run.seconds`.
+    """
+
+    run: TrainingRun
+    view: Stepper
+    steps: list[int] = field(default_factory=list)
+    trajectories: list[Tensor] = field(default_factory=list)
+    drawing_seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"LiveRun({self.steps[-1]} steps, {len(self.steps)} pictures)"
+
+
+def train_live(
+    model: nn.Module,
+    x_0: Tensor,
+    fresh: Sampler,
+    steps: int = 2000,
+    pictures: int = 12,
+    generator: Generator | None = None,
+    **settings,
+) -> LiveRun:
+    """Train `model` on points x_0 (n, 2) by `training.train`, which gets `settings`, and show how it goes.
+
+    Before training and `pictures` times during it, more often early on, the view gains a frame with samples
+    of the model, and their distance to data from `fresh` (n, generator) → (n, 2), in noise floors. A plain
+    script has a progress bar instead. Training can end early as in `train`; then the view says why.
+    """
+    check_points(x_0, "x_0")
+    check_count(steps, "steps")
+    check_count(pictures, "pictures")
+    camera = _Camera(model, fresh, steps, box=1.15 * float(x_0.abs().max()))
+    in_notebook = hasattr(get_ipython(), "kernel")
+    if in_notebook:
+        display(camera.live.view)
+    moments = {math.ceil(steps * (k / pictures) ** 2) for k in range(1, pictures + 1)}
+    camera.shoot(TrainingRun())
+    with tqdm(total=steps, disable=in_notebook) as bar:
+
+        def on_step(run: TrainingRun) -> None:
+            bar.update()
+            if len(run.losses) in moments:
+                camera.shoot(run)
+
+        run = train(model, x_0, steps, generator=generator, on_step=on_step, **settings)
+    if run.stopped:
+        camera.shoot(run)
+    camera.live.run = run
+    return camera.live
+
+
+class _Camera:
+    """Takes the pictures of one training run."""
+
+    def __init__(self, model: nn.Module, fresh: Sampler, steps: int, box: float):
+        self.model, self.steps = model, steps
+        generator = torch.Generator().manual_seed(SEED)
+        self.real, *others = (fresh(N_POINTS, generator) for _ in range(9))
+        self.floor = fmean(self._distance(x) for x in others)
+        self.history: list[tuple[float, float]] = []
+        cloud = Panel(x=(-box, box), y=(-box, box), title="Samples over data")
+        quality = Panel(
+            x=(0, steps),
+            y=(math.log(0.5), math.log(30)),
+            title="Distance to data, in noise floors",
+            equal=False,
+            x_ticks=[(0, "0"), (steps, str(steps))],
+            y_ticks=[(math.log(r), f"{r}×") for r in (1, 3, 10, 30)],
+            x_label="training step",
+        )
+        background = [
+            points(self.real, role="data", faint=True),
+            curve(torch.tensor([[0.0, 0.0], [steps, 0.0]]), role="data", panel=1, dashed=True),
+        ]
+        view = Stepper(
+            "Live training", [Axis("training step")], panels=[cloud, quality], background=background
+        )
+        self.live = LiveRun(TrainingRun(), view)
+
+    def shoot(self, run: TrainingRun) -> None:
+        """Sample, measure, and add a frame."""
+        start = time.perf_counter()
+        trajectory = self.model.trajectory(N_POINTS, torch.Generator().manual_seed(SEED))
+        ratio = self._distance(trajectory[-1]) / self.floor
+        self.history.append((len(run.losses), math.log(ratio)))
+        frame = Frame(self._sentence(run, ratio), self._layers(trajectory[-1]))
+        self.live.view.append(frame, len(run.losses))
+        self.live.steps.append(len(run.losses))
+        self.live.trajectories.append(trajectory)
+        self.live.drawing_seconds += time.perf_counter() - start
+
+    def _distance(self, x: Tensor) -> float:
+        """Distance to data; NaN, drawn as a gap, when a model gone astray gives no finite samples."""
+        return sliced_wasserstein(x, self.real) if x.isfinite().all() else math.nan
+
+    def _layers(self, samples: Tensor) -> list[Layer]:
+        history = torch.tensor(self.history)
+        return [
+            points(samples, role="model"),
+            curve(history, role="model", panel=1),
+            points(history[-1:], role="model", panel=1, size=4),
+        ]
+
+    def _sentence(self, run: TrainingRun, ratio: float) -> str:
+        done, distance = len(run.losses), f"distance to data {ratio:.1f} × the noise floor"
+        if run.stopped:
+            return f"Ended at step {done}: {run.stopped}. The model is that of step {run.kept}: {distance}."
+        if done == 0:
+            return f"Before training: {distance}."
+        progress = f"loss {fmean(run.losses[-50:]):.3f}, {distance}"
+        if done == self.steps:
+            return f"Trained {done} steps in {run.seconds:.1f} s: {progress}."
+        left = (self.steps - done) / run.steps_per_second
+        return (
+            f"Step {done} of {self.steps}: {progress}, {run.steps_per_second:.0f} steps/s, {left:.1f} s left."
+        )
