@@ -64,10 +64,11 @@ def classifier_accuracy(x: Tensor, y: Tensor, n_neighbors: int = 15) -> float:
     check_points(x, "x")
     check_points(y, "y")
     check_count(n_neighbors, "n_neighbors")
-    if 4 * min(len(x), len(y)) < 5 * n_neighbors:
+    least = max(5, math.ceil(n_neighbors * 5 / 4))  # five folds, of which four hold the neighbours
+    if min(len(x), len(y)) < least:
         raise ValueError(
             f"x and y have {len(x)} and {len(y)} points; for {n_neighbors} neighbours pass at least "
-            f"{n_neighbors * 5 // 4 + 1} of each"
+            f"{least} of each"
         )
     points = torch.cat([x, y]).numpy()
     labels = torch.cat([torch.zeros(len(x)), torch.ones(len(y))]).numpy()
