@@ -201,8 +201,9 @@ class Plot {
   #grid(context, colours) {
     const { left, top, w, h } = this.box, [xs, ys] = this.panel.ticks;
     context.beginPath();
-    for (const [at] of xs) context.rect(this.#along(0, at), top, 0, h);
-    for (const [at] of ys) context.rect(left, this.#along(1, at), w, 0);
+    const line = (x, y, toX, toY) => (context.moveTo(x, y), context.lineTo(toX, toY));
+    for (const [at] of xs) line(this.#along(0, at), top, this.#along(0, at), top + h);
+    for (const [at] of ys) line(left, this.#along(1, at), left + w, this.#along(1, at));
     context.strokeStyle = colours.quiet;
     context.globalAlpha = 0.2;
     context.lineWidth = 1;
