@@ -1,8 +1,8 @@
 """Sphinx extension: recorded widgets are drawn by our own small host; until then their place is kept free.
 
 By default myst-nb puts require.js and the Jupyter HTML manager, from a public server, on each page that
-holds widgets. The book works without a network, so its pages load `assets/widget_host.js` instead; that script
-must lie in one of the folders of `html_static_path`.
+holds widgets. The book works without a network: its pages load `assets/widget_host.js` instead, a script that
+must lie in a folder of `html_static_path`.
 
 The page knows how tall a Stepper will be before any script runs. A room of that height is written beside each
 recorded view, so that the text below does not move when the widget appears.
