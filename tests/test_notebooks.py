@@ -13,6 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "book").glob("*.ipynb"))
 MAX_LINES = 20
+MAX_CHARACTERS = 84  # in a line: what the page shows without scrolling
 IGNORE = "nbval-ignore-output"
 STORED = {"stream", "execute_result"}  # what nbval compares; pictures and errors are not results to check
 
@@ -55,6 +56,9 @@ def cell_problems(cell, number):
     checks = {
         f"execution count is {cell.execution_count}": cell.execution_count != number,
         f"more than {MAX_LINES} lines": len(cell.source.splitlines()) > MAX_LINES,
+        f"a line of more than {MAX_CHARACTERS} characters": (
+            max(map(len, cell.source.splitlines()), default=0) > MAX_CHARACTERS
+        ),
         f"outputs in a cell tagged {IGNORE}": is_ignored(cell) and cell.outputs,
         "shows something that is not stored, so nbval compares nothing": (
             not is_ignored(cell) and shows_something(cell) and not cell.outputs
@@ -158,6 +162,7 @@ def test_a_good_cell_is_accepted(cell):
         (checked(count=2), "execution count is 2"),
         (checked(count=None), "execution count is None"),
         (checked("x = 1\n" * 21, text=""), "more than 20 lines"),
+        (checked("x = " + "1" * 81, text=""), "more than 84 characters"),
         (checked(tags=[IGNORE]), "outputs in a cell"),
         (checked(text=""), "not stored"),
         (checked("for i in range(3):\n    print(i)", text=""), "not stored"),

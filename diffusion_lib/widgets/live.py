@@ -21,6 +21,11 @@ N_POINTS = 600  # in each picture: enough to see the shape, few enough to sample
 SEED = 1  # every picture starts from the same noise, so that points move continuously from one to the next
 
 
+def picture_steps(steps: int, pictures: int) -> set[int]:
+    """Steps at which to take pictures: from 1/128 of the steps to the last, evenly on a logarithmic scale."""
+    return {max(1, round(steps * 2 ** (-7 * k / max(1, pictures - 1)))) for k in range(pictures)}
+
+
 @dataclass
 class LiveRun:
     """A finished live training.
@@ -65,7 +70,7 @@ def train_live(
     in_notebook = hasattr(get_ipython(), "kernel")
     if in_notebook:
         display(camera.live.view)
-    moments = {math.ceil(steps * (k / pictures) ** 2) for k in range(1, pictures + 1)}
+    moments = picture_steps(steps, pictures)
     camera.shoot(TrainingRun())
     with tqdm(total=steps, disable=in_notebook) as bar:
 
@@ -85,7 +90,7 @@ class _Camera:
     """Takes the pictures of one training run."""
 
     def __init__(self, model: nn.Module, fresh: Sampler, steps: int, box: float):
-        self.model, self.steps = model, steps
+        self.model, self.steps, self.box = model, steps, box
         generator = torch.Generator().manual_seed(SEED)
         self.real, *others = (fresh(N_POINTS, generator) for _ in range(9))
         self.floor = fmean(self._distance(x) for x in others)
@@ -115,7 +120,8 @@ class _Camera:
         trajectory = self.model.trajectory(N_POINTS, torch.Generator().manual_seed(SEED))
         ratio = self._distance(trajectory[-1]) / self.floor
         self.history.append((len(run.losses), math.log(ratio)))
-        frame = Frame(self._sentence(run, ratio), self._layers(trajectory[-1]))
+        outside = float((trajectory[-1].abs() > self.box).any(dim=1).float().mean())
+        frame = Frame(self._sentence(run, ratio, outside), self._layers(trajectory[-1]))
         self.live.view.append(frame, len(run.losses))
         self.live.steps.append(len(run.losses))
         self.live.trajectories.append(trajectory)
@@ -133,8 +139,10 @@ class _Camera:
             points(history[-1:], role="model", panel=1, size=4),
         ]
 
-    def _sentence(self, run: TrainingRun, ratio: float) -> str:
+    def _sentence(self, run: TrainingRun, ratio: float, outside: float) -> str:
         done, distance = len(run.losses), f"distance to data {ratio:.1f} × the noise floor"
+        if outside > 0.02:
+            distance += f" ({outside:.0%} of the samples lie outside the picture)"
         if run.stopped:
             return f"Ended at step {done}: {run.stopped}. The model is that of step {run.kept}: {distance}."
         if done == 0:
