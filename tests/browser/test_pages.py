@@ -7,10 +7,10 @@ LOOKS = [(1280, "light"), (390, "dark")]
 
 FINISH_MATH = "() => window.MathJax ? MathJax.startup.promise.then(() => true) : true"
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
-# Equations wider than the page's column must scroll inside a box of their own.
+# Equations and tables wider than the page's column must scroll inside a box of their own.
 LOOSE_MATH = """() => [...document.querySelectorAll('mjx-container')].filter((math) => {
   const column = document.querySelector('article').getBoundingClientRect();
-  const holder = math.closest('div.math, .cell_output, td') ?? math;
+  const holder = math.closest('div.math, .cell_output, .pst-scrollable-table-container') ?? math;
   return holder.getBoundingClientRect().right > column.right + 1;
 }).map((math) => math.getAttribute('aria-label') ?? math.textContent.slice(0, 80))"""
 
