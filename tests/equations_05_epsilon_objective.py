@@ -205,9 +205,8 @@ def _():
         q = chain.q_1.logpdf(x_1) + chain.step_2(x_1).logpdf(x_2)
         return q - (norm.logpdf(x_2) + chain.log_p_1(x_1, x_2) + chain.log_p_0(x_1))
 
-    assert (
-        abs(bound - chain.mean(log_ratio)) < INTEGRAL
-    )  # Jensen's bound, E_q log q/p, is the sum of the terms
+    # Jensen's bound, E_q log q/p, is the sum of the terms.
+    assert abs(bound - chain.mean(log_ratio)) < INTEGRAL
     var = chain.to_0**2 * (chain.to_1**2 + chain.var_1) + chain.var_0
     assert -norm.logpdf(chain.x_0, 0, math.sqrt(var)) < bound
 
