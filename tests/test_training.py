@@ -155,21 +155,24 @@ def test_a_loss_that_is_not_finite_brings_back_good_weights(value, step, kept):
     assert torch.equal(model.point, weights_after(kept, 100))
 
 
-def test_weights_that_are_not_finite_bring_back_good_ones():
+@pytest.mark.parametrize("step", [3, KEEP_EVERY + 1])  # the latter is a step whose weights would be kept
+def test_weights_that_are_not_finite_bring_back_good_ones(step):
     # √ has an infinite slope at 0: the loss is what it was, and its gradient is NaN.
-    model = Failing(3, lambda loss, point: loss + 0 * (0 * point).sqrt().sum())
+    model = Failing(step, lambda loss, point: loss + 0 * (0 * point).sqrt().sum())
     model_loss, calls = model.loss, []
 
     def finite_loss(x_0, generator):
         calls.append(1)
-        return model_loss(x_0, generator) if len(calls) <= 3 else (0 * model.point.nan_to_num()).sum() + 1.0
+        return (
+            model_loss(x_0, generator) if len(calls) <= step else (0 * model.point.nan_to_num()).sum() + 1.0
+        )
 
     model.loss = finite_loss
-    run = train(model, points(), steps=5, generator=seeded())
+    run = train(model, points(), steps=60, generator=seeded())
     assert all(math.isfinite(loss) for loss in run.losses)
     assert "the weights are not finite" in run.stopped
     assert "smaller learning rate" in run.stopped
-    assert torch.equal(model.point, weights_after(1, 5))
+    assert torch.equal(model.point, weights_after(1, 60))
     assert run.kept == 1
 
 
