@@ -45,8 +45,7 @@ def train(
     generator: Generator | None = None,
     on_step: Callable[[TrainingRun], None] | None = None,
 ) -> TrainingRun:
-    """Minimise `model.loss(batch, generator)` over batches drawn with replacement from the points x_0, shape
-    (n, 2).
+    """Minimise `model.loss(batch, generator)` over batches drawn with replacement from points x_0 (n, 2).
 
     AdamW with β = (0.9, 0.99); the learning rate rises over the first 5 % of the steps and falls to 0 along a
     cosine. `on_step` is called after every step. An interrupt (the notebook's stop button) ends training and
@@ -67,24 +66,25 @@ def train(
         )
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: warm_up_and_cosine(i, steps))
-    run = TrainingRun()
+    run, diverged = TrainingRun(), ""
     good_weights, good_step = copy.deepcopy(model.state_dict()), 0
     try:
         for i in range(steps):
             start = time.perf_counter()
             batch = x_0[torch.randint(len(x_0), (batch_size,), generator=generator)]
             loss = model.loss(batch, generator)
+            if not math.isfinite(loss.item()):
+                diverged = f"the loss became {loss.item()}: try a learning rate below {learning_rate:g}"
+                break
+            # Weights are good once they gave a finite loss; those after this step have yet to prove it.
+            if i % KEEP_EVERY == 0 and _finite(parameters):
+                good_weights, good_step = copy.deepcopy(model.state_dict()), i
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             rate.step()
             run.losses.append(loss.item())
             run.seconds += time.perf_counter() - start
-            if not math.isfinite(run.losses[-1]):
-                run.stopped = f"the loss became {run.losses[-1]}: try a learning rate below {learning_rate:g}"
-                break
-            if i % KEEP_EVERY == 0 and _finite(parameters):
-                good_weights, good_step = copy.deepcopy(model.state_dict()), i + 1
             if on_step is not None:
                 on_step(run)
     except KeyboardInterrupt:
@@ -93,18 +93,18 @@ def train(
         model.load_state_dict(good_weights)
         error.add_note(f"The model keeps its weights after step {good_step} of {steps}.")
         raise
-    if not (_finite(parameters) and math.isfinite(sum(run.losses))):
+    if not diverged and not _finite(parameters):
+        diverged = f"the weights are not finite: try a learning rate below {learning_rate:g}"
+    if diverged:
         model.load_state_dict(good_weights)
-        run.stopped = run.stopped or "the weights are not finite: try a smaller learning rate"
-        run.kept = good_step
+        run.stopped, run.kept = diverged, good_step
     else:
         run.kept = len(run.losses)
     return run
 
 
 def warm_up_and_cosine(step: int, steps: int) -> float:
-    """The factor on the learning rate: up in a line over the first 5 % of the steps, then down to 0 along a
-    cosine."""
+    """The factor on the learning rate: it rises over the first 5 % of the steps, times a cosine down to 0."""
     warm_up = max(1, steps // 20)
     return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
 

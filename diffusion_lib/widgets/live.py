@@ -96,18 +96,20 @@ class _Camera:
         self.floor = fmean(self._distance(x) for x in others)
         self.history: list[tuple[float, float]] = []
         cloud = Panel(x=(-box, box), y=(-box, box), title="Samples over data")
+        marks = sorted({max(1, round(steps / k)) for k in (128, 16, 4, 1)})
+        first, last = math.log(marks[0]) - 0.1, math.log(steps) + 0.1
         quality = Panel(
-            x=(0, steps),
+            x=(first, last),
             y=(math.log(0.5), math.log(30)),
             title="Distance to data, in noise floors",
             equal=False,
-            x_ticks=[(0, "0"), (steps, str(steps))],
+            x_ticks=[(math.log(step), str(step)) for step in marks],
             y_ticks=[(math.log(r), f"{r}×") for r in (1, 3, 10, 30)],
             x_label="training step",
         )
         background = [
             points(self.real, role="data", faint=True),
-            curve(torch.tensor([[0.0, 0.0], [steps, 0.0]]), role="data", panel=1, dashed=True),
+            curve([[first, 0.0], [last, 0.0]], role="data", panel=1, dashed=True),
         ]
         view = Stepper(
             "Live training", [Axis("training step")], panels=[cloud, quality], background=background
@@ -119,7 +121,8 @@ class _Camera:
         start = time.perf_counter()
         trajectory = self.model.trajectory(N_POINTS, torch.Generator().manual_seed(SEED))
         ratio = self._distance(trajectory[-1]) / self.floor
-        self.history.append((len(run.losses), math.log(ratio)))
+        if run.losses:  # a logarithmic axis has no place for step 0
+            self.history.append((math.log(len(run.losses)), math.log(ratio)))
         outside = float((trajectory[-1].abs() > self.box).any(dim=1).float().mean())
         frame = Frame(self._sentence(run, ratio, outside), self._layers(trajectory[-1]))
         self.live.view.append(frame, len(run.losses))
@@ -132,7 +135,7 @@ class _Camera:
         return sliced_wasserstein(x, self.real) if x.isfinite().all() else math.nan
 
     def _layers(self, samples: Tensor) -> list[Layer]:
-        history = torch.tensor(self.history)
+        history = torch.tensor(self.history).reshape(-1, 2)
         return [
             points(samples, role="model"),
             curve(history, role="model", panel=1),
@@ -141,6 +144,8 @@ class _Camera:
 
     def _sentence(self, run: TrainingRun, ratio: float, outside: float) -> str:
         done, distance = len(run.losses), f"distance to data {ratio:.1f} × the noise floor"
+        if math.isnan(ratio):
+            distance = "its samples are not finite numbers"
         if outside > 0.02:
             distance += f" ({outside:.0%} of the samples lie outside the picture)"
         if run.stopped:
