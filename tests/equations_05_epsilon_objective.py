@@ -248,11 +248,12 @@ def _():
 
 @checks("eps-kl")
 def _():
-    r"""D_{\mathrm{KL}}\big(\mathcal N(m, vI)\,\big\|\,\mathcal N(n, wI)\big) =
-    \frac{D}{2}\Big(\frac{v}{w} - 1 - \log\frac{v}{w}\Big) + \frac{\lVert m-n\rVert^2}{2w}."""
-    m, n, v, w = (0.3, -1.0, 2.0), (0.5, 1.5, 2.0), 0.4, 0.9
-    formula = len(m) / 2 * (v / w - 1 - math.log(v / w)) + math.dist(m, n) ** 2 / (2 * w)
-    integrals = [kl(a, v, b, w) for a, b in zip(m, n, strict=True)]
+    r"""D_{\mathrm{KL}}\big(\mathcal N(a, r^2I)\,\big\|\,\mathcal N(b, s^2I)\big) =
+    \frac{D}{2}\Big(\frac{r^2}{s^2} - 1 - \log\frac{r^2}{s^2}\Big) + \frac{\lVert a-b\rVert^2}{2s^2}."""
+    a, b, r, s = (0.3, -1.0, 2.0), (0.5, 1.5, 2.0), 0.6, 0.9
+    ratio = r**2 / s**2
+    formula = len(a) / 2 * (ratio - 1 - math.log(ratio)) + math.dist(a, b) ** 2 / (2 * s**2)
+    integrals = [kl(one, r**2, other, s**2) for one, other in zip(a, b, strict=True)]
     assert abs(formula - sum(value for value, _ in integrals)) < sum(error for _, error in integrals) + 1e-12
 
 
@@ -289,7 +290,7 @@ X_0_WEIGHT = before * (1 - alpha) ** 2 / (1 - now) ** 2 / (2 * bayes_var())
 
 @checks("eps-x0-objective")
 def _():
-    r"""D_{\mathrm{KL}} =
+    r"""D_{\mathrm{KL}}(q\,\Vert\,p_\theta) =
     \frac{1}{2\tilde\beta_t}\,\frac{\bar\alpha_{t-1}(1-\alpha_t)^2}{(1-\bar\alpha_t)^2}\,\big\lVert
     x_0 - \hat x_0(x_t, t)\big\rVert^2 ."""
     assert same(bayes_kl(x_0, x_0_hat), X_0_WEIGHT * (x_0 - x_0_hat) ** 2)

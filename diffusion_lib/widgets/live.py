@@ -53,7 +53,7 @@ def train_live(
     x_0: Tensor,
     fresh: Sampler,
     steps: int = 2000,
-    pictures: int = 12,
+    pictures: int = 10,
     generator: Generator | None = None,
     **settings,
 ) -> LiveRun:
@@ -101,7 +101,7 @@ class _Camera:
         quality = Panel(
             x=(first, last),
             y=(math.log(0.5), math.log(30)),
-            title="Distance to data, in noise floors",
+            title="Sliced Wasserstein distance, in floors",
             equal=False,
             x_ticks=[(math.log(step), str(step)) for step in marks],
             y_ticks=[(math.log(r), f"{r}×") for r in (1, 3, 10, 30)],
@@ -146,8 +146,9 @@ class _Camera:
         done, distance = len(run.losses), f"distance to data {ratio:.1f} × the noise floor"
         if math.isnan(ratio):
             distance = "its samples are not finite numbers"
-        if outside > 0.02:
-            distance += f" ({outside:.0%} of the samples lie outside the picture)"
+        if outside > 0.05:
+            share = "most" if outside > 0.5 else "some"
+            distance += f" ({share} samples lie outside the picture)"
         if run.stopped:
             return f"Ended at step {done}: {run.stopped}. The model is that of step {run.kept}: {distance}."
         if done == 0:
