@@ -8,7 +8,7 @@ LOOKS = [(1280, "light"), (390, "dark")]
 FINISH_MATH = "() => window.MathJax ? MathJax.startup.promise.then(() => true) : true"
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # Equations and tables wider than the page's column must scroll inside a box of their own.
-LOOSE_MATH = """() => [...document.querySelectorAll('mjx-container')].filter((math) => {
+LOOSE_MATH = """() => [...document.querySelectorAll('article mjx-container')].filter((math) => {
   const column = document.querySelector('article').getBoundingClientRect();
   const holder = math.closest('div.math, .cell_output, .pst-scrollable-table-container') ?? math;
   return holder.getBoundingClientRect().right > column.right + 1;
