@@ -10,7 +10,8 @@ def check_points(x: Tensor, name: str) -> None:
     """Raise `ValueError` unless `x` holds finite points: floating-point, shape (n, 2), n ≥ 1."""
     if not isinstance(x, Tensor) or not x.is_floating_point():
         found = x.dtype if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"{name} is {found}; pass a floating-point tensor, such as {name}.float()")
+        fix = f"{name}.float()" if isinstance(x, Tensor) else f"torch.as_tensor({name}).float()"
+        raise ValueError(f"{name} is {found}; pass a floating-point tensor, such as {fix}")
     if x.ndim != 2 or x.shape[1] != 2:
         raise ValueError(f"{name} has shape {tuple(x.shape)}; points are rows: reshape it to (n, 2)")
     if len(x) == 0:

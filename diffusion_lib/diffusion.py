@@ -48,6 +48,10 @@ class Diffusion(nn.Module):
         check_choice(predict, "predict", ("x_0", "eps", "v"))
         check_choice(weighting, "weighting", ("simple", "bound"))
         check_choice(reverse_var, "reverse_var", ("posterior", "beta"))
+        if getattr(network, "T", schedule.T) != schedule.T:
+            raise ValueError(
+                f"network is for T = {network.T}, schedule has T = {schedule.T}; build both from one schedule"
+            )
         self.network, self.schedule = network, schedule
         self.predict, self.weighting = predict, weighting
 

@@ -38,6 +38,7 @@ class TimeMLP(nn.Module):
     ):
         super().__init__()
         check_count(n_directions, "n_directions")
+        self.T = schedule.T
         if len(frequencies) == 0:
             raise ValueError(f"frequencies = {frequencies!r}; pass at least one, in radians per unit of x_t")
         angle = torch.arange(n_directions) * math.pi / n_directions

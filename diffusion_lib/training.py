@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -50,7 +51,7 @@ def train(
     AdamW with β = (0.9, 0.99); the learning rate rises over the first 5 % of the steps and falls to 0 along a
     cosine. `on_step` is called after every step. An interrupt (the notebook's stop button) ends training and
     keeps what was learnt. A loss or weight that is not finite ends it and brings back the last weights known
-    to be good; so does an error, which is then raised.
+    to be good. In both cases a warning says so. An error brings back good weights too, and is raised.
     """
     check_points(x_0, "x_0")
     check_count(steps, "steps")
@@ -64,9 +65,14 @@ def train(
         raise ValueError(
             f"model, a {type(model).__name__}, has no parameters; pass a model with a network to train"
         )
+    if x_0.dtype != parameters[0].dtype:
+        raise ValueError(
+            f"x_0 is {x_0.dtype} and the model {parameters[0].dtype}; pass x_0.to({parameters[0].dtype})"
+        )
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: warm_up_and_cosine(i, steps))
     run, diverged = TrainingRun(), ""
+    advice = f"the learning rate {learning_rate:g} may be too large, 1e-3 to 2e-2 suits these models"
     good_weights, good_step = copy.deepcopy(model.state_dict()), 0
     try:
         for i in range(steps):
@@ -74,7 +80,7 @@ def train(
             batch = x_0[torch.randint(len(x_0), (batch_size,), generator=generator)]
             loss = model.loss(batch, generator)
             if not math.isfinite(loss.item()):
-                diverged = f"the loss became {loss.item()}: try a learning rate below {learning_rate:g}"
+                diverged = f"the loss became {loss.item()}: {advice}"
                 break
             # Weights are good once they gave a finite loss; those after this step have yet to prove it.
             if i % KEEP_EVERY == 0 and _finite(parameters):
@@ -94,12 +100,16 @@ def train(
         error.add_note(f"The model keeps its weights after step {good_step} of {steps}.")
         raise
     if not diverged and not _finite(parameters):
-        diverged = f"the weights are not finite: try a learning rate below {learning_rate:g}"
+        diverged = f"the weights are not finite: {advice}"
     if diverged:
         model.load_state_dict(good_weights)
         run.stopped, run.kept = diverged, good_step
     else:
         run.kept = len(run.losses)
+    if run.stopped:
+        warnings.warn(
+            f"Training ended early: {run.stopped}. The model is that of step {run.kept}.", stacklevel=2
+        )
     return run
 
 

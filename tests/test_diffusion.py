@@ -389,3 +389,8 @@ def test_a_number_of_samples_that_is_none_is_refused(n):
     for verb in (model().sample, model().trajectory):
         with refused(f"n = {n}", "whole number of at least 1"):
             verb(n)
+
+
+def test_network_and_model_share_one_schedule():
+    with refused("network is for T = 40", "schedule has T = 30", "one schedule"):
+        Diffusion(TimeMLP(linear(40)), linear(30))

@@ -94,7 +94,8 @@ def problems(notebook):
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_notebook_keeps_the_rules(path):
-    assert problems(nbformat.read(path, as_version=4)) == []
+    found = problems(nbformat.read(path, as_version=4))
+    assert not found, "\n".join(["run `make notebooks`, or mend:", *found])
 
 
 # The first cell: on Colab it installs the library and nothing else; elsewhere it does nothing.

@@ -123,7 +123,8 @@ def test_an_interrupt_keeps_what_was_learnt():
         if len(run.losses) == 7:
             raise KeyboardInterrupt
 
-    run = train(model, points(), steps=100, generator=seeded(), on_step=stop_after_seven)
+    with pytest.warns(UserWarning, match="ended early: interrupted. The model is that of step 7"):
+        run = train(model, points(), steps=100, generator=seeded(), on_step=stop_after_seven)
     assert run.stopped == "interrupted"
     assert run.kept == len(run.losses) == 7
     assert torch.equal(model.point, seen[-1])
@@ -148,9 +149,10 @@ def weights_after(step, steps):
 @pytest.mark.parametrize(("step", "kept"), [(2, 0), (KEEP_EVERY + 10, KEEP_EVERY)])
 def test_a_loss_that_is_not_finite_brings_back_good_weights(value, step, kept):
     model = Failing(step, lambda loss, point: loss * value)
-    run = train(model, points(), steps=100, generator=seeded())
+    with pytest.warns(UserWarning, match=f"the loss became {value}"):
+        run = train(model, points(), steps=100, generator=seeded())
     assert len(run.losses) == step - 1
-    for part in (f"the loss became {value}", "learning rate below 0.02"):
+    for part in (f"the loss became {value}", "learning rate 0.02 may be too large"):
         assert part in run.stopped
     assert run.kept == kept
     assert torch.equal(model.point, weights_after(kept, 100))
@@ -169,10 +171,11 @@ def test_weights_that_are_not_finite_bring_back_good_ones(step, kept):
         )
 
     model.loss = finite_loss
-    run = train(model, points(), steps=60, generator=seeded())
+    with pytest.warns(UserWarning, match="the weights are not finite"):
+        run = train(model, points(), steps=60, generator=seeded())
     assert all(math.isfinite(loss) for loss in run.losses)
     assert "the weights are not finite" in run.stopped
-    assert "learning rate below" in run.stopped
+    assert "learning rate 0.02 may be too large" in run.stopped
     assert torch.equal(model.point, weights_after(kept, 60))
     assert run.kept == kept
 
@@ -210,6 +213,7 @@ def test_the_rate_rises_in_a_line_and_falls_along_a_cosine(steps):
         (torch.zeros(5, 3), {}, ("x_0 has shape (5, 3)", "(n, 2)")),
         (torch.full((5, 2), math.nan), {}, ("x_0 has 5 points with NaN", "remove")),
         (torch.zeros(5, 2).long(), {}, ("x_0 is torch.int64", "x_0.float()")),
+        (torch.zeros(5, 2).double(), {}, ("x_0 is torch.float64", "model torch.float32", "pass x_0.to")),
         (torch.zeros(5, 2), {"steps": 0}, ("steps = 0", "at least 1")),
         (torch.zeros(5, 2), {"batch_size": 2.5}, ("batch_size = 2.5", "whole number")),
         (torch.zeros(5, 2), {"learning_rate": 0.0}, ("learning_rate = 0.0", "positive")),

@@ -45,7 +45,8 @@ class LiveRun:
     drawing_seconds: float = 0.0
 
     def __repr__(self) -> str:
-        return f"LiveRun({self.steps[-1]} steps, {len(self.steps)} pictures)"
+        ended = f", {self.run.stopped}" if self.run.stopped else ""
+        return f"LiveRun(training steps: {self.steps[-1]}, pictures: {len(self.steps)}{ended})"
 
 
 def train_live(
@@ -139,7 +140,7 @@ class _Camera:
         return [
             points(samples, role="model"),
             curve(history, role="model", panel=1),
-            points(history[-1:], role="model", panel=1, size=4),
+            points(history, role="model", panel=1, size=3),
         ]
 
     def _sentence(self, run: TrainingRun, ratio: float, outside: float) -> str:

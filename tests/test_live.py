@@ -1,0 +1,71 @@
+"""Live training: its pictures, its sentences, and what it says when training ends early."""
+
+import math
+
+import pytest
+import torch
+from support import refused
+
+from diffusion_lib import data
+from diffusion_lib.diffusion import Diffusion
+from diffusion_lib.networks import TimeMLP
+from diffusion_lib.schedules import even_log_snr
+from diffusion_lib.widgets import train_live
+from diffusion_lib.widgets.live import N_POINTS, picture_steps
+
+SCHEDULE = even_log_snr(8)
+
+
+def live(**settings):
+    """A short live training of a small model on the roll."""
+    torch.manual_seed(0)
+    model = Diffusion(TimeMLP(SCHEDULE, width=8), SCHEDULE)
+    generator = torch.Generator().manual_seed(0)
+    x_0 = data.swiss_roll(200, generator)
+    return train_live(model, x_0, data.swiss_roll, generator=generator, **settings)
+
+
+def texts(run):
+    return [frame["text"] for frame in run.view.content["frames"]]
+
+
+@pytest.mark.parametrize(("steps", "pictures"), [(1, 1), (1, 10), (30, 4), (2000, 10)])
+def test_pictures_are_early_and_the_last_step_has_one(steps, pictures):
+    moments = sorted(picture_steps(steps, pictures))
+    assert 1 <= len(moments) <= pictures
+    assert moments[0] == (steps if pictures == 1 else max(1, round(steps / 128)))
+    assert moments[-1] == steps
+    ratios = [b / a for a, b in zip(moments, moments[1:], strict=False) if a > 20]
+    assert all(1 < ratio < 2 for ratio in ratios)
+
+
+def test_each_picture_has_a_frame_and_a_trajectory(capsys):
+    run = live(steps=30, pictures=4)
+    assert run.steps == [0, *sorted(picture_steps(30, 4))]
+    assert len(run.view) == len(run.steps) == len(run.trajectories)
+    assert all(states.shape == (SCHEDULE.T + 1, N_POINTS, 2) for states in run.trajectories)
+    assert all(
+        torch.equal(states[0], run.trajectories[0][0]) for states in run.trajectories
+    )  # the same noise
+    assert len(run.run.losses) == 30
+    assert texts(run)[0].startswith("Before training: ")
+    assert texts(run)[1].startswith(f"Step {run.steps[1]} of 30: loss ")
+    assert texts(run)[-1].startswith("Trained 30 steps in ")
+    assert "30/30" in capsys.readouterr().err  # the bar of a plain script
+
+
+def test_an_early_end_is_told_by_view_warning_and_repr():
+    with pytest.warns(UserWarning, match="ended early: the loss became"):
+        run = live(steps=60, pictures=3, learning_rate=1e12)
+    assert texts(run)[-1].startswith("Ended at step ")
+    assert f"The model is that of step {run.run.kept}" in texts(run)[-1]
+    assert run.run.stopped in repr(run)
+    assert all(math.isfinite(value) for value in run.trajectories[-1].flatten())
+
+
+@pytest.mark.parametrize(
+    ("settings", "part"), [({"steps": 0}, "steps = 0"), ({"pictures": 0}, "pictures = 0")]
+)
+def test_bad_counts_are_refused(settings, part):
+    with refused(part, "whole number"):
+        live(**settings)
