@@ -14,7 +14,7 @@ from diffusion_lib.checks import (
     check_t,
 )
 from diffusion_lib.gaussians import Gaussian
-from diffusion_lib.posterior import posterior_var, posterior_weights
+from diffusion_lib.posterior import posterior_var, posterior_weights, solve_for_x_0
 from diffusion_lib.schedules import Schedule, at
 
 
@@ -91,10 +91,7 @@ class Diffusion(nn.Module):
 
     def _denoise(self, x_t: Tensor, t: int | Tensor) -> Tensor:
         output = self.network(x_t, torch.as_tensor(t))
-        if self.predict == "x_0":
-            return output
-        signal, noise = at(self.signal, t, x_t), at(self.noise, t, x_t)
-        return signal * x_t - noise * output if self.predict == "v" else (x_t - noise * output) / signal
+        return solve_for_x_0(output, x_t, at(self.signal, t, x_t), at(self.noise, t, x_t), self.predict)
 
     def reverse(self, x_t: Tensor, t: int | Tensor) -> Gaussian:
         """p(x_{t−1} | x_t): the posterior q(x_{t−1} | x_t, x_0) with x̂_0(x_t, t) in the place of x_0."""

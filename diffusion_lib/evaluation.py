@@ -118,8 +118,8 @@ def evaluate(
     """Score `sets` draws of `n` samples, and as many of real data, each against fresh real data.
 
     `sample` and `fresh` draw (n, generator) → (n, 2) in the same unit. With `curve`, the curve on which
-    noiseless data lies, the distance to it is scored as well. Single draws of the sliced Wasserstein distance
-    scatter by ±40 %: hence the mean over `sets`.
+    noiseless data lies, the distance to it is scored as well. A single draw of the sliced Wasserstein
+    distance scatters by a quarter or more: hence the mean over `sets`.
     """
     check_count(n, "n")
     check_count(sets, "sets")

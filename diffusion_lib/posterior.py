@@ -54,6 +54,11 @@ def posterior(x_t: Tensor, x_0: Tensor, t: int | Tensor, schedule: Schedule) -> 
 def to_x_0(value: Tensor, x_t: Tensor, t: int | Tensor, schedule: Schedule, kind: str) -> Tensor:
     """x_0 from x_t and a `value` of the given `kind` ("x_0", "eps", "score" or "v"); shapes (n, 2)."""
     signal, noise = _signal_and_noise(value, x_t, t, schedule, kind)
+    return solve_for_x_0(value, x_t, signal, noise, kind)
+
+
+def solve_for_x_0(value: Tensor, x_t: Tensor, signal: Tensor, noise: Tensor, kind: str) -> Tensor:
+    """`to_x_0` for inputs that are trusted, with √ᾱ_t and √(1 − ᾱ_t) given, which broadcast against x_t."""
     if kind == "x_0":
         return value
     if kind == "v":

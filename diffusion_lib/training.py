@@ -40,7 +40,7 @@ class TrainingRun:
 def train(
     model: nn.Module,
     x_0: Tensor,
-    steps: int = 1500,
+    steps: int = 2000,
     batch_size: int = 1024,
     learning_rate: float = 2e-2,
     generator: Generator | None = None,
