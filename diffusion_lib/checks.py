@@ -23,6 +23,17 @@ def check_points(x: Tensor, name: str) -> None:
         )
 
 
+def check_chain(chain: Tensor, T: int) -> None:
+    """Raise `ValueError` unless `chain` holds finite states x_0…x_T of n chains, shape (T + 1, n, 2)."""
+    if not isinstance(chain, Tensor) or chain.ndim != 3 or len(chain) != T + 1:
+        found = tuple(chain.shape) if isinstance(chain, Tensor) else type(chain).__name__
+        raise ValueError(
+            f"chain is {found}; pass the states x_0…x_T of n chains, shape ({T + 1}, n, 2), as "
+            "forward.trajectory gives them"
+        )
+    check_points(chain.flatten(0, 1), "chain")
+
+
 def check_t(t: int | Tensor, T: int) -> None:
     """Raise `ValueError` unless every step in `t` is a whole number in 1…T."""
     t = torch.as_tensor(t)

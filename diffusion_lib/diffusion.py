@@ -5,21 +5,15 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
-from diffusion_lib.checks import (
-    check_batch,
-    check_choice,
-    check_count,
-    check_points,
-    check_same_shape,
-    check_t,
-)
+from diffusion_lib.chain import ReverseChain
+from diffusion_lib.checks import check_batch, check_choice, check_points, check_same_shape, check_t
 from diffusion_lib.gaussians import Gaussian
-from diffusion_lib.posterior import posterior_var, posterior_weights, solve_for_x_0
+from diffusion_lib.posterior import solve_for_x_0
 from diffusion_lib.schedules import Schedule, at
 
 
-class Diffusion(nn.Module):
-    """A reverse chain p(x_T) ∏ p(x_{t−1} | x_t), each step the forward posterior at a predicted x_0.
+class Diffusion(ReverseChain):
+    """A reverse chain each of whose steps is the forward posterior at a predicted x_0.
 
     Args:
         network: maps points x_t (B, 2) and steps t, (B,) or (), to the predicted quantity (B, 2).
@@ -44,41 +38,29 @@ class Diffusion(nn.Module):
         weighting: str = "simple",
         reverse_var: str = "posterior",
     ):
-        super().__init__()
+        super().__init__(network, schedule)
         check_choice(predict, "predict", ("x_0", "eps", "v"))
         check_choice(weighting, "weighting", ("simple", "bound"))
         check_choice(reverse_var, "reverse_var", ("posterior", "beta"))
-        if getattr(network, "T", schedule.T) != schedule.T:
-            raise ValueError(
-                f"network is for T = {network.T}, schedule has T = {schedule.T}; build both from one schedule"
-            )
-        self.network, self.schedule = network, schedule
         self.predict, self.weighting = predict, weighting
 
         # Arrays over t = 0…T, so that entry t belongs to step t.
         self.signal = schedule.alpha_bar.sqrt()  # √ᾱ_t
         self.noise = (1 - schedule.alpha_bar).sqrt()  # √(1 − ᾱ_t), a standard deviation
-        self.x_t_weight, self.x_0_weight = posterior_weights(schedule)
-        self.reverse_var = posterior_var(schedule)  # 0 at t = 1: the last step adds no noise
+        self.reverse_var = self.posterior_var.clone()  # 0 at t = 1: the last step adds no noise
         if reverse_var == "beta":
             self.reverse_var[2:] = schedule.beta[2:]
         self.bound_weight, self.bound_constant = self._bound()
 
     def _bound(self) -> tuple[Tensor, Tensor]:
         """Weight w_t and constant c_t of the bound's terms w_t ‖x_0 − x̂_0‖² + c_t, of shape (T + 1,)."""
-        var = self.reverse_var.clone()
-        var[1] = self.schedule.beta[1]  # a density needs a positive variance: β_1, the noise in x_1
-        ratio = posterior_var(self.schedule)[2:] / var[2:]
+        var = self.reverse_var + self.added_var
+        ratio = self.posterior_var[2:] / var[2:]
         weight, constant = torch.zeros_like(var), torch.zeros_like(var)
         weight[1:] = self.x_0_weight[1:] ** 2 / (2 * var[1:])
         constant[1] = torch.log(2 * math.pi * var[1])  # of −log N in two dimensions
         constant[2:] = ratio - 1 - ratio.log()  # of the KL between two Gaussians in two dimensions
         return weight, constant
-
-    @property
-    def T(self) -> int:
-        """The number of steps."""
-        return self.schedule.T
 
     # --- one step ------------------------------------------------------------------------------------------
 
@@ -93,14 +75,8 @@ class Diffusion(nn.Module):
         output = self.network(x_t, torch.as_tensor(t))
         return solve_for_x_0(output, x_t, at(self.signal, t, x_t), at(self.noise, t, x_t), self.predict)
 
-    def reverse(self, x_t: Tensor, t: int | Tensor) -> Gaussian:
-        """p(x_{t−1} | x_t): the posterior q(x_{t−1} | x_t, x_0) with x̂_0(x_t, t) in the place of x_0."""
-        check_points(x_t, "x_t")
-        check_t(t, self.T)
-        check_batch(t, x_t, "x_t")
-        return self._reverse(x_t, t)
-
     def _reverse(self, x_t: Tensor, t: int | Tensor) -> Gaussian:
+        """The posterior q(x_{t−1} | x_t, x_0) with x̂_0(x_t, t) in the place of x_0."""
         mean = at(self.x_t_weight, t, x_t) * x_t + at(self.x_0_weight, t, x_t) * self._denoise(x_t, t)
         return Gaussian(mean, at(self.reverse_var, t, x_t))
 
@@ -140,36 +116,9 @@ class Diffusion(nn.Module):
         weight, constant = at(self.bound_weight, t, x_0), at(self.bound_constant, t, x_0)
         return weight[:, 0] * error + constant[:, 0]
 
-    def prior_kl(self, x_0: Tensor) -> Tensor:
-        """KL(q(x_T | x_0) ‖ N(0, I)) in nats, shape (B,): the part of the bound that no training changes."""
-        check_points(x_0, "x_0")
-        return self._prior_kl(x_0)
-
-    def _prior_kl(self, x_0: Tensor) -> Tensor:
-        q_T = Gaussian(at(self.signal, -1, x_0) * x_0, at(1 - self.schedule.alpha_bar, -1, x_0))
-        return q_T.kl(Gaussian(torch.zeros_like(x_0), torch.ones_like(x_0)))
-
     def _check(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> None:
         check_points(x_0, "x_0")
         check_points(eps, "eps")
         check_same_shape(x_0, eps, "x_0 and eps")
         check_t(t, self.T)
         check_batch(t, x_0, "x_0")
-
-    # --- sampling ------------------------------------------------------------------------------------------
-
-    @torch.no_grad()
-    def trajectory(self, n: int, generator: Generator | None = None) -> Tensor:
-        """Ancestral sampling, every state kept: x_T, x_{T−1}, …, x_0, shape (T + 1, n, 2).
-
-        Source: Ho et al. 2020, Algorithm 2.
-        """
-        check_count(n, "n")
-        states = [torch.randn(n, 2, generator=generator)]
-        for t in range(self.T, 0, -1):
-            states.append(self._reverse(states[-1], t).sample(generator))
-        return torch.stack(states)
-
-    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
-        """`n` new points x_0, shape (n, 2), by ancestral sampling."""
-        return self.trajectory(n, generator)[-1]

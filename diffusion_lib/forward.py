@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from diffusion_lib.checks import check_batch, check_points, check_same_shape, check_t
+from diffusion_lib.checks import check_batch, check_chain, check_points, check_same_shape, check_t
 from diffusion_lib.gaussians import Gaussian
 from diffusion_lib.schedules import Schedule, at
 
@@ -41,7 +41,18 @@ def diffuse(x_0: Tensor, t: int | Tensor, eps: Tensor, schedule: Schedule) -> Te
 
 def trajectory(x_0: Tensor, schedule: Schedule, generator: Generator | None = None) -> Tensor:
     """The chain run step by step: x_0, x_1, …, x_T, shape (T + 1, n, 2)."""
+    check_points(x_0, "x_0")
+    eps = torch.randn(schedule.T, *x_0.shape, generator=generator, dtype=x_0.dtype)
+    kept, added = schedule.alpha.sqrt().to(x_0.dtype), schedule.beta.sqrt().to(x_0.dtype)
     chain = [x_0]
     for t in range(1, schedule.T + 1):
-        chain.append(step(chain[-1], t, schedule).sample(generator))
+        chain.append(kept[t] * chain[-1] + added[t] * eps[t - 1])
     return torch.stack(chain)
+
+
+def log_prob(chain: Tensor, schedule: Schedule) -> Tensor:
+    """log q(x_t | x_{t−1}) in nats along chains (T + 1, n, 2): (T + 1, n), row t for step t, row 0 zero."""
+    check_chain(chain, schedule.T)
+    t = torch.arange(1, schedule.T + 1)
+    q = Gaussian(at(schedule.alpha, t, chain).sqrt() * chain[:-1], at(schedule.beta, t, chain))
+    return torch.cat([torch.zeros_like(chain[:1, :, 0]), q.log_prob(chain[1:])])

@@ -8,7 +8,7 @@ from diffusion_lib.schedules import Schedule, at
 
 
 class ExactDenoiser(nn.Module):
-    """E[x_0 | x_t] when x_0 is one of the given points, all equally likely: (B, 2) and (B,) → (B, 2).
+    """E[x_0 | x_t] when x_0 is one of the given points, all equally likely: (B, 2) and () or (B,) → (B, 2).
 
     By Bayes, p(x_0 = i | x_t) ∝ exp(−‖x_t − √ᾱ_t x_0^i‖² / (2(1 − ᾱ_t))), and the answer is the mean of the
     points under these weights. No network has a smaller squared error. It takes the place of a network in
@@ -24,12 +24,14 @@ class ExactDenoiser(nn.Module):
         self.chunk = chunk  # rows handled at once, so that the table of weights fits the cache
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        check_points(x_t, "x_t")
+        rows = x_t.flatten(0, 1) if x_t.ndim == 3 else x_t  # of groups (S, B, 2), one after the other
+        check_points(rows, "x_t")
         check_t(t, self.schedule.T)
         check_batch(t, x_t, "x_t")
-        t = torch.as_tensor(t).expand(len(x_t))
-        chunks = zip(x_t.split(self.chunk), t.split(self.chunk), strict=True)
-        return torch.cat([self._denoise(*chunk) for chunk in chunks])
+        t = torch.as_tensor(t)
+        t = t.reshape(*t.shape, *[1] * (x_t.ndim - 1 - t.ndim)).expand(x_t.shape[:-1]).flatten()
+        chunks = zip(rows.split(self.chunk), t.split(self.chunk), strict=True)
+        return torch.cat([self._denoise(*chunk) for chunk in chunks]).reshape(x_t.shape)
 
     def _denoise(self, x_t: Tensor, t: Tensor) -> Tensor:
         signal, snr = at(self.schedule.alpha_bar, t, x_t).sqrt(), at(self.schedule.snr, t, x_t)  # (B, 1)

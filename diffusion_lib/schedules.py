@@ -69,8 +69,12 @@ class Schedule:
 
 
 def at(values: Tensor, t: int | Tensor, x: Tensor) -> Tensor:
-    """`values[t]` in the dtype of `x`, shaped (1, 1) or (B, 1) to multiply the rows of `x`."""
-    return values[torch.as_tensor(t)].to(x.dtype).reshape(-1, 1)
+    """`values[t]` in the dtype of `x`, shaped to multiply x.
+
+    That is (1, 1) or (B, 1) for points x (B, 2), and (S, 1, 1) for groups x (S, B, 2) with one step each.
+    """
+    t = torch.as_tensor(t)
+    return values[t].to(x.dtype).reshape(*t.shape, *[1] * (x.ndim - t.ndim))
 
 
 def linear(T: int = 1000, beta_1: float | None = None, beta_T: float | None = None) -> Schedule:

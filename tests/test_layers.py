@@ -10,8 +10,8 @@ ROWS = (
     {"checks"},
     {"data", "gaussians", "schedules"},
     {"forward", "posterior"},
-    {"networks", "oracle"},
-    {"vae", "hvae", "diffusion"},
+    {"networks", "oracle", "chain"},
+    {"vae", "hvae", "reverse", "diffusion"},
     {"training", "evaluation"},
     {"plots", "widgets"},
 )

@@ -74,7 +74,7 @@ def test_inputs_are_finite_and_bounded_for_every_schedule(name):
 
 
 def test_waves_have_the_frequencies_asked_for():
-    waves = network(n_directions=6, frequencies=(1.0, 4.0)).waves
+    waves = network(n_directions=6, frequencies=(1.0, 4.0)).waves.waves
     assert waves.shape == (2, 12)
     torch.testing.assert_close(waves.norm(dim=0), torch.tensor([1.0] * 6 + [4.0] * 6))
 
