@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from diffusion_lib.widgets import Axis, Frame, Panel, Stepper, arrows, curve, ellipses, points
+from diffusion_lib.widgets import Axis, Frame, Panel, Stepper, arrows, curve, ellipses, labels, points
 from diffusion_lib.widgets.stepper import BOXES, LARGEST, MISSING, dequantise, quantise
 
 PANEL = Panel(x=(-1, 3), y=(0, 10), equal=False)
@@ -74,6 +74,25 @@ def test_the_std_of_ellipses_is_spread_over_their_means(std):
     np.testing.assert_allclose(ellipses(mean, std).blocks[1], mean + 0.5)
 
 
+def test_labels_store_their_strings_and_positions():
+    xy, texts = np.array([[0.0, 1.0], [2.0, 9.0]]), ["ᾱ = 0.98", "</script><b>"]
+    stepper, (plain, styled) = still(labels(xy, texts), labels(xy, texts, "data", bold=True, anchor="left"))
+    np.testing.assert_allclose(stored(stepper, plain), xy, atol=HALF_STEP.max())
+    assert plain == {"kind": "labels", "role": "text", "panel": 0, "n": 2, "at": [0], "texts": texts}
+    assert styled == {**plain, "role": "data", "bold": True, "anchor": "left"}
+    assert json.loads(json.dumps(stepper.content)) == stepper.content
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_any_number_of_labels_is_a_layer(n):
+    layer = labels(np.zeros((n, 2)), ("t",) * n)
+    assert (len(layer.blocks[0]), layer.options.get("texts", [])) == (n, ["t"] * n)
+
+
+def test_a_wide_panel_says_so():
+    assert [Panel(wide=wide).describe()["wide"] for wide in (False, True)] == [False, True]
+
+
 def test_frames_are_the_product_of_the_axes():
     axes = [Axis("schedule", ["linear", "cosine"]), Axis("t", range(3))]
     frames = [Frame(f"{i}") for i in range(6)]
@@ -127,6 +146,12 @@ WRONG_LAYERS = {
     "std has shape (3, 1) for 2 means": lambda: ellipses(np.zeros((2, 2)), np.ones(3)),
     "std has a negative entry, -1": lambda: ellipses(np.zeros((2, 2)), -1),
     "xy has shape ()": lambda: curve(1.0),
+    "xy has shape (2,)": lambda: labels([0, 1], ["t"]),
+    "texts has 1 strings for 2 rows of xy": lambda: labels(np.zeros((2, 2)), ["t"]),
+    "texts has 1 strings for 2 rows": lambda: labels(np.zeros((2, 2)), "ab"),
+    "texts has 0.5 at index 1; pass strings": lambda: labels(np.zeros((2, 2)), ["t", 0.5]),
+    "anchor = 'centre'; choose one of 'left'": lambda: labels(np.zeros((1, 2)), ["t"], anchor="centre"),
+    "role = 'red'": lambda: labels(np.zeros((1, 2)), ["t"], "red"),
 }
 
 WRONG_STEPPERS = {

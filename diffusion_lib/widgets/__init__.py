@@ -1,6 +1,6 @@
 """One widget for every step-through of the book: see `Stepper`."""
 
-from diffusion_lib.widgets.frames import Axis, Frame, Layer, Panel, arrows, curve, ellipses, points
+from diffusion_lib.widgets.frames import Axis, Frame, Layer, Panel, arrows, curve, ellipses, labels, points
 from diffusion_lib.widgets.live import LiveRun, train_live
 from diffusion_lib.widgets.stepper import Stepper
 
@@ -14,6 +14,7 @@ __all__ = [
     "arrows",
     "curve",
     "ellipses",
+    "labels",
     "points",
     "train_live",
 ]

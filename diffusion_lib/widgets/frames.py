@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 ROLES = ("data", "model", "noise", "accent", "text")
+ANCHORS = ("left", "middle", "right")
 
 Ticks = Sequence[tuple[float, str]]
 
@@ -21,8 +22,9 @@ class Panel:
     """One drawing area showing the box `x` × `y` in the units of the data.
 
     With `equal`, a unit is as long in x as in y and the panel takes the shape of its box; otherwise `aspect`
-    is its width over its height. Ticks are (position, label) pairs; there are none unless given. Raises
-    `ValueError` when a range does not increase, the aspect is not positive, or a tick is no such pair.
+    is its width over its height. A `wide` panel has a row of its own; the others stand side by side, except
+    on a phone. Ticks are (position, label) pairs; there are none unless given. Raises `ValueError` when a
+    range does not increase, the aspect is not positive, or a tick is no such pair.
     """
 
     x: tuple[float, float] = (-2.5, 2.5)
@@ -34,6 +36,7 @@ class Panel:
     x_label: str = ""
     y_label: str = ""
     aspect: float = 1.0
+    wide: bool = False
 
     def __post_init__(self) -> None:
         for name in ("x", "y"):
@@ -52,6 +55,7 @@ class Panel:
             "title": self.title,
             "equal": self.equal,
             "aspect": round(float(aspect), 4),
+            "wide": bool(self.wide),
             "ticks": [[[float(at), str(label)] for at, label in t] for t in (self.x_ticks, self.y_ticks)],
             "labels": [self.x_label, self.y_label],
         }
@@ -67,7 +71,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Layer:
-    """One kind of mark: made by `points`, `arrows`, `ellipses` or `curve`.
+    """One kind of mark: made by `points`, `arrows`, `ellipses`, `curve` or `labels`.
 
     Each block is an (n, 2) array of positions in the panel's units; arrows and ellipses have two.
     """
@@ -133,6 +137,33 @@ def curve(
 ) -> Layer:
     """A line through the rows of `xy`, shape (n, 2); a row with NaN breaks it."""
     return _layer("curve", role, panel, [_rows(xy, "xy")], dashed=dashed, faint=faint, name=name)
+
+
+def labels(
+    xy: Any,
+    texts: Sequence[str],
+    role: str = "text",
+    panel: int = 0,
+    *,
+    bold: bool = False,
+    faint: bool = False,
+    anchor: str = "middle",
+) -> Layer:
+    """One string at each row of `xy`, shape (n, 2), which is its middle, its `left` or its `right` end.
+
+    The font has 12 to 15 screen pixels, more in a wider panel. Text is not wrapped, and is cut at the panel's
+    edge. `faint` text is less pale than other faint marks, so that it can be read.
+    """
+    at, strings = _rows(xy, "xy"), [texts] if isinstance(texts, str) else list(texts)
+    for i, text in enumerate(strings):
+        if not isinstance(text, str):
+            raise ValueError(f"texts has {text!r} at index {i}; pass strings, such as f'{{value:.2f}}'")
+    if len(strings) != len(at):
+        raise ValueError(f"texts has {len(strings)} strings for {len(at)} rows of xy; pass one for each")
+    if anchor not in ANCHORS:
+        raise ValueError(f"anchor = {anchor!r}; choose one of {', '.join(map(repr, ANCHORS))}")
+    align = "" if anchor == "middle" else anchor
+    return _layer("labels", role, panel, [at], texts=strings, bold=bold, faint=faint, anchor=align)
 
 
 def _layer(kind: str, role: str, panel: int, blocks: list[np.ndarray], **options: Any) -> Layer:

@@ -4,7 +4,7 @@ const MISSING = -32768, LARGEST = 32767, BOXES = 3; // as in stepper.py
 const ROLES = ["data", "model", "noise", "accent", "text", "quiet", "ground"];
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const REST = 1.5; // seconds that a looping widget rests on its last frame
-const FAINT = 0.3; // opacity of layers in the background
+const FAINT = 0.3, FAINT_TEXT = 0.7; // opacity of layers in the background
 const ICONS = { play: "M4 2.5v11l9.5-5.5z", pause: "M4 2.5h3v11H4zM9.5 2.5h3v11h-3z" };
 const OWN_KEYS = [" ", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown"];
 
@@ -44,7 +44,7 @@ class Plot {
     this.dots = new Map(); // one picture of a dot for each colour and size
     const name = panel.title ? `${label}: ${panel.title}` : label;
     this.canvas = make("canvas", { className: "stepper-canvas", role: "img", ariaLabel: name });
-    this.node = make("div", { className: "stepper-panel" });
+    this.node = make("div", { className: panel.wide ? "stepper-panel stepper-wide" : "stepper-panel" });
     if (panel.title) this.node.append(make("div", { className: "stepper-title", textContent: panel.title }));
     this.node.append(this.canvas);
     this.node.style.setProperty("--aspect", panel.aspect);
@@ -58,6 +58,7 @@ class Plot {
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
     this.box = this.#box();
+    this.family = getComputedStyle(this.canvas).fontFamily;
     this.dots.clear();
     return width > 0;
   }
@@ -190,6 +191,15 @@ class Plot {
     context.setLineDash([]);
   }
 
+  labels(context, { texts = [], bold, faint, anchor = "center" }, xy) {
+    const size = Math.min(Math.max(this.width / 46, 12), 15); // legible on a phone, in step with the page elsewhere
+    context.font = `${bold ? "bold " : ""}${size}px ${this.family}`;
+    context.textAlign = anchor;
+    context.textBaseline = "middle";
+    if (faint) context.globalAlpha = FAINT_TEXT;
+    texts.forEach((text, i) => context.fillText(text, xy[2 * i], xy[2 * i + 1])); // draws nothing at NaN
+  }
+
   /** Where a position on the x axis (k = 0) or the y axis lies on the canvas. */
   #along(k, at) {
     const { left, top, w, h } = this.box, [low, high] = [this.panel.x, this.panel.y][k];
@@ -215,7 +225,7 @@ class Plot {
     const { ticks, labels } = this.panel;
     const below = top + h + around + 5, beside = left - around - 5;
     context.fillStyle = colours.quiet;
-    context.font = `12px ${getComputedStyle(this.canvas).fontFamily}`;
+    context.font = `12px ${this.family}`;
     context.textAlign = "center";
     context.textBaseline = "top";
     for (const [at, text] of ticks[0]) context.fillText(text, this.#along(0, at), below);

@@ -1,14 +1,26 @@
 """The widget in the built book: it is drawn, can be stepped, says what it shows, and follows the page."""
 
+import base64
+import json
 import re
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from diffusion_lib.widgets import Axis, Frame, Panel, Stepper, labels, points
+
 # All pixels of a widget's drawings: two of them are equal when nothing has changed.
 PIXELS = "root => [...root.querySelectorAll('canvas')].map((canvas) => canvas.toDataURL()).join()"
 COLOURS = """root => [...root.querySelectorAll('canvas')].map((canvas) => new Set(new Uint32Array(
   canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size)"""
+STATE = re.compile(r'(?<=widget-state\+json">).*?(?=</script>)', re.DOTALL)
+# Writes down what is written on canvases: text, font, alignment, opacity, and the place in CSS pixels.
+SPY = """const write = CanvasRenderingContext2D.prototype.fillText;
+  window.written = [];
+  CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+    window.written.push([text, this.font, this.textAlign, this.globalAlpha, x, y]);
+    write.call(this, text, x, y);
+  };"""
 
 
 def steppers(page: Page) -> list[Locator]:
@@ -37,6 +49,87 @@ def hero(open_page, served) -> Locator:
     found = steppers(open_page(served + "book/index.html"))
     assert found, "the start page has no widget"
     return found[0]
+
+
+@pytest.fixture
+def shown(open_page, served):
+    """Shows a stepper in the place of the start page's, as a page without a kernel shows a recorded one."""
+
+    def show(stepper: Stepper, width: int = 1280) -> Locator:
+        def record(match):
+            recorded = json.loads(match[0])
+            for model in recorded["state"].values():
+                if "coordinates" in {buffer["path"][0] for buffer in model.get("buffers", [])}:
+                    model["state"] |= {"content": stepper.content, "_esm": str(stepper._esm)}
+                    model["state"]["_css"] = str(stepper._css)
+                    model["buffers"][0]["data"] = base64.b64encode(stepper.coordinates).decode()
+            return json.dumps(recorded).replace("</", "<\\/")
+
+        def replace(route):
+            response = route.fetch()
+            route.fulfill(response=response, body=STATE.sub(record, response.text()))
+
+        page = open_page("about:blank", width)
+        page.add_init_script(SPY)
+        page.route("**/index.html", replace)
+        page.goto(served + "book/index.html")
+        root = page.get_by_role("group", name=stepper.content["label"], exact=True)
+        expect(root).to_have_attribute("data-drawn", "true")
+        return root
+
+    return show
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_labels_are_written_as_they_are_and_legibly(shown, width):
+    corners, words = [[0, 1], [2, 3]], [["0.98", "<b>&amp;"], ["0.17", "<b>&amp;"]]
+    strong = labels([[1, 2]], ["t"], "accent", bold=True, anchor="left")
+    frames = [Frame("Text.", [labels(corners, w, faint=True), strong]) for w in words]
+    box = Panel(x=(0, 4), y=(0, 4), equal=False, aspect=4)
+    root = shown(Stepper("Labels", [Axis("t", [0, 1])], frames, [box]), width)
+    first = pixels(root)
+    root.page.evaluate("window.written = []")
+    root.get_by_role("slider").press("ArrowRight")
+    assert pixels(root) != first, "other text looks the same"
+    canvas = root.locator("canvas").bounding_box()
+    plain, other, bold = root.page.evaluate("window.written.filter(([text]) => text)")[-3:]
+    assert [plain[0], other[0], bold[0]] == ["0.17", "<b>&amp;", "t"]
+    assert [plain[2], other[2], bold[2]] == ["center", "center", "left"]
+    # At opacity 0.68, #333 on the light ground has the contrast of 4.5 that text needs.
+    assert 0.68 <= plain[3] == other[3] < bold[3] == 1, "faint text cannot be read, or is not faint"
+    for (*_, x, y), (at_x, at_y) in zip([plain, other, bold], [(0, 1), (2, 3), (1, 2)], strict=True):
+        assert x == pytest.approx(canvas["width"] * at_x / 4, abs=1)
+        assert y == pytest.approx(canvas["height"] * (1 - at_y / 4), abs=1)
+    sizes = [float(re.search(r"([\d.]+)px", font)[1]) for _, font, *_ in (plain, other, bold)]
+    assert 12 <= min(sizes) <= max(sizes) <= 15
+    assert [("bold" in font or "700" in font) for _, font, *_ in (plain, other, bold)] == [False, False, True]
+
+
+def test_a_label_at_nan_is_not_written(shown):
+    frames = [Frame("Text.", [labels([[x, 0]], ["t"]), points([[1, 1]])]) for x in (float("nan"), 0)]
+    root = shown(Stepper("Labels", [Axis("t", [0, 1])], frames))
+    slider = root.get_by_role("slider")
+    without = pixels(root)
+    slider.press("End")
+    assert pixels(root) != without, "the label has left no ink"
+    slider.press("Home")
+    assert pixels(root) == without
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_wide_panel_has_a_row_of_its_own(shown, width):
+    panels = [Panel(), Panel(equal=False, aspect=1.6), Panel(equal=False, aspect=4, wide=True)]
+    layers = [points([[0, 0]], panel=p) for p in range(3)]
+    root = shown(Stepper("Three panels", [Axis("t", [0])], [Frame("Dots.", layers)], panels), width)
+    cloud, curves, table = [canvas.bounding_box() for canvas in root.locator("canvas").all()]
+    stage = root.locator(".stepper-stage").bounding_box()
+    assert table["width"] == pytest.approx(stage["width"], abs=1)
+    assert table["y"] > max(cloud["y"] + cloud["height"], curves["y"] + curves["height"])
+    if width == 390:
+        assert curves["y"] > cloud["y"] + cloud["height"], "the panels are not stacked"
+    else:
+        assert (curves["y"], curves["height"]) == pytest.approx((cloud["y"], cloud["height"]), abs=1)
+        assert curves["x"] > cloud["x"] + cloud["width"]
 
 
 def test_every_widget_is_drawn_and_can_be_stepped(open_page, address, book_page):
