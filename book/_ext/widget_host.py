@@ -56,21 +56,34 @@ def _place(match: re.Match[str], models: dict[str, Any]) -> str:
 
 
 def _size(content: dict[str, Any]) -> str:
-    """A Stepper's drawing, width over height, and the rest in rem; and both when stacked on a phone."""
+    """A Stepper's drawing as a CSS height, and the rest in rem; and its aspect and the rest on a phone."""
     panels, axes, frames = content["panels"], content["axes"], content["frames"]
     aspects = [panel["aspect"] for panel in panels]
+    rows = _panel_rows(panels)
+    heights = [f"min(28rem, min(100cqw, 46rem) / {sum(p['aspect'] for p in row):.3f})" for row in rows]
     titles = sum(bool(panel["title"]) for panel in panels)
+    titled = sum(any(panel["title"] for panel in row) for row in rows)
     longest = max((len(frame["text"]) for frame in frames), default=0)
     layers = [*content["background"], *(layer for frame in frames for layer in frame["layers"])]
     legend = sum(len(name) + 6 for name in {layer.get("name", "") for layer in layers} - {""})
 
-    rest = HEAD + TITLE * bool(titles) + ROW * len(axes) + MARGINS + LINE * math.ceil(longest / PAGE_LINE)
+    rest = HEAD + TITLE * titled + GAP * (len(rows) - 1) + ROW * len(axes) + MARGINS
+    rest += LINE * math.ceil(longest / PAGE_LINE)
     stacked = HEAD + TITLE * titles + GAP * (len(panels) - 1) + (ROW + 1) * len(axes) + MARGINS
     stacked += LINE * (math.ceil(longest / PHONE_LINE) + math.ceil(legend / PHONE_LINE))
     return (
-        f"--aspect: {sum(aspects):.3f}; --rest: {rest:.2f}rem; "
+        f"--drawing: {' + '.join(heights)}; --rest: {rest:.2f}rem; "
         f"--stacked-aspect: {1 / sum(1 / aspect for aspect in aspects):.3f}; --stacked-rest: {stacked:.2f}rem"
     )
+
+
+def _panel_rows(panels: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """The panels that stand side by side: a wide one has a row of its own."""
+    rows: list[list[dict[str, Any]]] = [[]]
+    for panel in panels:
+        rows += [[panel], []] if panel["wide"] else []
+        rows[-1] += [] if panel["wide"] else [panel]
+    return [row for row in rows if row]
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
