@@ -25,7 +25,7 @@ def check_points(x: Tensor, name: str) -> None:
 
 def check_chain(chain: Tensor, T: int) -> None:
     """Raise `ValueError` unless `chain` holds finite states x_0…x_T of n chains, shape (T + 1, n, 2)."""
-    if not isinstance(chain, Tensor) or chain.ndim != 3 or len(chain) != T + 1:
+    if not isinstance(chain, Tensor) or chain.ndim != 3 or chain.shape[::2] != (T + 1, 2):
         found = tuple(chain.shape) if isinstance(chain, Tensor) else type(chain).__name__
         raise ValueError(
             f"chain is {found}; pass the states x_0…x_T of n chains, shape ({T + 1}, n, 2), as "

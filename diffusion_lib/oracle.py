@@ -24,7 +24,8 @@ class ExactDenoiser(nn.Module):
         self.chunk = chunk  # rows handled at once, so that the table of weights fits the cache
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        rows = x_t.flatten(0, 1) if x_t.ndim == 3 else x_t  # of groups (S, B, 2), one after the other
+        in_groups = isinstance(x_t, Tensor) and x_t.ndim == 3  # (S, B, 2): the rows of one after the other
+        rows = x_t.flatten(0, 1) if in_groups else x_t
         check_points(rows, "x_t")
         check_t(t, self.schedule.T)
         check_batch(t, x_t, "x_t")
