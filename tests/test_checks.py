@@ -33,6 +33,30 @@ def test_points_that_are_none_are_refused(x, parts):
         checks.check_points(x, "x_0")
 
 
+def test_chains_pass():
+    checks.check_chain(torch.zeros(11, 3, 2), T=10)
+    checks.check_chain(torch.zeros(2, 1, 2), T=1)
+
+
+@pytest.mark.parametrize(
+    ("chain", "parts"),
+    [
+        ([[0.0, 1.0]], ("chain is list", "(11, n, 2)")),
+        (torch.zeros(11, 2), ("chain is (11, 2)", "(11, n, 2)")),
+        (torch.zeros(10, 3, 2), ("chain is (10, 3, 2)", "(11, n, 2)")),
+        (torch.zeros(12, 3, 2), ("chain is (12, 3, 2)", "x_0…x_T")),
+        (torch.zeros(11, 3, 3), ("chain is (11, 3, 3)", "forward.trajectory")),
+        (torch.zeros(1, 11, 3, 2), ("chain is (1, 11, 3, 2)", "(11, n, 2)")),
+        (torch.zeros(11, 0, 2), ("chain is empty", "at least one")),
+        (torch.zeros(11, 3, 2).long(), ("chain is torch.int64", "chain.float()")),
+        (torch.full((11, 1, 2), np.inf), ("chain has 11 points", "infinite", "remove")),
+    ],
+)
+def test_what_is_no_chain_is_refused(chain, parts):
+    with refused(*parts):
+        checks.check_chain(chain, T=10)
+
+
 @pytest.mark.parametrize(
     "t", [1, 10, np.int64(3), torch.tensor(4), torch.tensor([1, 10]), torch.tensor([7]).int()]
 )

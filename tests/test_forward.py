@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 from scipy.stats import norm
-from support import EPS, K, normal, refused, seeded
+from support import EPS, K, forward_chain, normal, refused, seeded
+from torch.distributions import MultivariateNormal, Normal
 
 from diffusion_lib import forward
 from diffusion_lib.schedules import Schedule
@@ -19,10 +20,7 @@ X_0 = torch.tensor([1.5, -0.5]).double()
 @pytest.fixture(scope="module")
 def chain():
     """x_0…x_T of N chains from X_0, made step by step from BETA alone: (T + 1, N, 2)."""
-    states, noise = [X_0.expand(N, 2)], normal(len(BETA), N, 2)
-    for beta, eps in zip(BETA, noise, strict=True):
-        states.append(math.sqrt(1 - beta) * states[-1] + math.sqrt(beta) * eps)
-    return torch.stack(states)
+    return forward_chain(X_0.expand(N, 2), BETA)
 
 
 def assert_moments(x, mean, var):
@@ -81,6 +79,41 @@ def test_rows_may_be_at_different_steps():
             assert torch.equal(together.var[row], alone.var[0])
 
 
+def test_the_librarys_chain_takes_its_steps_one_by_one():
+    x_0 = normal(5, 2)
+    states = forward.trajectory(x_0, SCHEDULE, seeded(1))
+    eps = torch.randn(4, 5, 2, generator=seeded(1), dtype=torch.float64)  # row t − 1 for step t
+    for t in range(1, 5):
+        q = forward.step(states[t - 1], t, SCHEDULE)
+        torch.testing.assert_close(states[t], q.mean + q.var.sqrt() * eps[t - 1], rtol=0, atol=20 * EPS)
+    assert forward.trajectory(x_0.float(), SCHEDULE).dtype == torch.float32
+
+
+# A square of a number up to about 5, over the smallest variance.
+ROUNDING = 20 * EPS * 5**2 / min(BETA)
+
+
+def test_a_chains_density_is_that_of_its_steps():
+    x = normal(5, 6, 2)
+    rows = forward.log_prob(x, SCHEDULE)
+    assert rows.shape == (5, 6)
+    assert (rows[0] == 0).all()
+    for t in range(1, 5):
+        q = Normal(math.sqrt(1 - BETA[t - 1]) * x[t - 1], math.sqrt(BETA[t - 1]))
+        torch.testing.assert_close(rows[t], q.log_prob(x[t]).sum(dim=1), rtol=0, atol=ROUNDING)
+
+
+def test_a_chains_density_is_one_gaussian_of_all_its_states():
+    """log q(x_{1:T} | x_0) at once: Cov(x_s, x_t) = √(ᾱ_t/ᾱ_s) (1 − ᾱ_s) for s ≤ t."""
+    x = normal(5, 6, 2)
+    kept = (1 - torch.tensor(BETA, dtype=torch.float64)).cumprod(dim=0)
+    early, late = torch.maximum(kept[:, None], kept), torch.minimum(kept[:, None], kept)
+    mean = (kept.sqrt()[:, None, None] * x[0]).movedim(0, -1)  # (n, 2, T)
+    q = MultivariateNormal(mean, (late / early).sqrt() * (1 - early))
+    together = q.log_prob(x[1:].movedim(0, -1)).sum(dim=1)
+    torch.testing.assert_close(forward.log_prob(x, SCHEDULE).sum(dim=0), together, rtol=0, atol=10 * ROUNDING)
+
+
 def test_the_data_is_left_alone_and_the_seed_decides():
     x_0 = normal(3, 2)
     first, again, other = (forward.trajectory(x_0, SCHEDULE, seeded(s)) for s in (1, 1, 2))
@@ -118,3 +151,8 @@ def test_bad_input_to_the_jump_and_the_chain_is_refused():
         forward.diffuse(x, 0, x, SCHEDULE)
     with refused("(3, 3)", "(n, 2)"):
         forward.trajectory(torch.zeros(3, 3), SCHEDULE)
+    for chain in (x, normal(4, 3, 2)):
+        with refused(f"chain is {tuple(chain.shape)}", "(5, n, 2)", "forward.trajectory"):
+            forward.log_prob(chain, SCHEDULE)
+    with refused("chain has 15 points with NaN", "remove"):
+        forward.log_prob(torch.full((5, 3, 2), math.nan), SCHEDULE)

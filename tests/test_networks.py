@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
-from support import LEAST_T, MAKERS, normal, refused, seeded
+from support import EPS, LEAST_T, MAKERS, normal, refused, seeded
 from torch import nn
+from torch.nn import functional as F
 
-from diffusion_lib.networks import TimeMLP, mlp
+from diffusion_lib.networks import HeadPerStep, TimeMLP, Waves, mlp
 from diffusion_lib.schedules import even_log_snr, linear
 
 SCHEDULE = linear(50)
@@ -16,6 +18,15 @@ SCHEDULE = linear(50)
 def network(**settings):
     torch.manual_seed(0)
     return TimeMLP(SCHEDULE, **settings)
+
+
+def heads(**settings):
+    torch.manual_seed(0)
+    return HeadPerStep(linear(30), **{"width": 8, **settings}).double()
+
+
+both = pytest.mark.parametrize("make", [lambda: network(width=8).double(), heads], ids=["one", "heads"])
+ROUNDING = 200 * EPS  # sums of about 60 products of size 1, in another order
 
 
 def test_a_perceptron_has_the_layers_asked_for():
@@ -33,20 +44,40 @@ def test_a_perceptron_without_size_is_refused(name):
         mlp(**sizes)
 
 
+# --- steps, rows and groups ---------------------------------------------------------------------------------
+
+
+@both
 @pytest.mark.parametrize("t", [7, torch.tensor(7), torch.tensor([7]), torch.full((6,), 7)])
-def test_one_step_or_one_for_each_point(t):
-    net, x_t = network(), normal(6, 2).float()
+def test_one_step_or_one_for_each_point(make, t):
+    net, x_t = make(), normal(6, 2)
     out = net(x_t, torch.as_tensor(t))
-    assert out.shape == (6, 2)
-    torch.testing.assert_close(out, net(x_t, torch.full((6,), 7)))
+    assert out.shape == (6, 4 if isinstance(net, HeadPerStep) else 2)
+    torch.testing.assert_close(out, net(x_t, torch.full((6,), 7)), rtol=0, atol=ROUNDING)
 
 
-def test_rows_do_not_see_each_other():
-    net, x_t, t = network(), normal(6, 2).float(), torch.tensor([1, 50, 3, 20, 20, 49])
+@both
+def test_rows_do_not_see_each_other(make):
+    net, x_t, t = make(), normal(6, 2), torch.tensor([1, 30, 3, 20, 20, 29])
     together = net(x_t, t)
     for row in range(6):
         alone = net(x_t[row : row + 1], t[row : row + 1])
-        torch.testing.assert_close(together[row], alone[0])
+        torch.testing.assert_close(together[row], alone[0], rtol=0, atol=ROUNDING)
+
+
+@both
+@pytest.mark.parametrize("size", [1, 5, 30])  # 30 as well: as many points in a group as there are groups
+def test_a_group_is_its_points_at_its_step(make, size):
+    net, x_t, t = make(), normal(30, size, 2), torch.arange(1, 31)
+    together = net(x_t, t)
+    for s in (0, 1, 17, 29):
+        torch.testing.assert_close(together[s], net(x_t[s], t[s]), rtol=0, atol=ROUNDING)
+    some, ninth = torch.tensor([4, 4, 30]), torch.tensor(9)  # not all steps, and not in order
+    torch.testing.assert_close(net(x_t[:3], some)[2], net(x_t[2], some[2]), rtol=0, atol=ROUNDING)
+    torch.testing.assert_close(net(x_t, ninth)[2], net(x_t[2], ninth), rtol=0, atol=ROUNDING)
+
+
+# --- one network for all steps ------------------------------------------------------------------------------
 
 
 def test_it_sees_the_points_and_the_step():
@@ -73,6 +104,17 @@ def test_inputs_are_finite_and_bounded_for_every_schedule(name):
         assert (net.level.abs() <= 1).all()
 
 
+def test_waves_are_sines_and_cosines_over_the_plane():
+    waves, x = Waves(n_directions=3, frequencies=(1.0, 4.0)).double(), normal(5, 2)
+    angle = np.arange(3) * np.pi / 3
+    along = x.numpy() @ np.stack([np.cos(angle), np.sin(angle)])  # x · u for each direction u
+    phase = np.concatenate([along, 4 * along], axis=1)
+    expected = np.concatenate([x.numpy(), np.sin(phase), np.cos(phase)], axis=1)
+    assert waves.n_features == expected.shape[1]
+    eps32 = torch.finfo(torch.float32).eps  # the directions are kept in float32
+    np.testing.assert_allclose(waves(x), expected, rtol=0, atol=4 * eps32 * np.abs(phase).max())
+
+
 def test_waves_have_the_frequencies_asked_for():
     waves = network(n_directions=6, frequencies=(1.0, 4.0)).waves.waves
     assert waves.shape == (2, 12)
@@ -96,6 +138,59 @@ def test_it_can_fit_what_a_denoiser_must():
         loss.backward()
         optimiser.step()
     assert loss < target.var() / 10  # without the step, nothing below the variance can be reached
+
+
+# --- one head for each step ---------------------------------------------------------------------------------
+
+
+def test_a_head_is_two_layers_on_the_shared_features():
+    net, x_t = heads(n_out=3), normal(5, 2)
+    for t in (1, 30):
+        hidden, out = net.hidden[t], net.out[t]
+        inner = F.silu(F.linear(net.trunk(x_t), hidden[:-1].T, bias=hidden[-1]))
+        expected = F.linear(inner, out[:-1].T, bias=out[-1])
+        torch.testing.assert_close(net(x_t, torch.tensor(t)), expected, rtol=0, atol=ROUNDING)
+
+
+@pytest.mark.parametrize("layer", ["hidden", "out"])
+def test_a_head_answers_for_its_step_alone(layer):
+    net, x_t = heads(), normal(30, 5, 2)
+    t = torch.arange(1, 31)
+    before = net(x_t, t)
+    with torch.no_grad():
+        getattr(net, layer)[7] += 0.1
+    changed = (net(x_t, t) != before).flatten(1).any(dim=1)
+    assert changed.tolist() == [step == 7 for step in range(1, 31)]
+
+
+def test_the_trunk_knows_no_step():
+    net, x_t = heads(), normal(5, 2)
+    assert not torch.allclose(net(x_t, torch.tensor(3)), net(x_t, torch.tensor(4)))
+    with torch.no_grad():
+        for layer in (net.hidden, net.out):
+            layer[:] = layer[1].clone()
+    outputs = net(x_t.expand(30, 5, 2), torch.arange(1, 31))
+    assert (outputs == outputs[0]).all()
+
+
+def test_heads_start_as_linear_layers_do_and_weights_alone_are_stored():
+    net = heads(width=9)
+    for layer in (net.hidden, net.out):
+        assert layer.shape[1] == 9 + 1
+        assert layer.abs().max() <= 1 / 3  # even between ±1/√9, of variance 1/27
+        # A square of such a number has the standard deviation 2/(3√5) · 1/9.
+        error = (layer.square().mean() - 1 / 27).abs()
+        assert error < 5 * 2 / (3 * math.sqrt(5)) / 9 / math.sqrt(layer.numel())
+    assert set(net.state_dict()) == {"trunk.1.weight", "trunk.1.bias", "hidden", "out"}
+
+
+# --- wrong input --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["width", "n_out"])
+def test_heads_without_size_are_refused(name):
+    with refused(f"{name} = 0", "at least 1"):
+        heads(**{name: 0})
 
 
 @pytest.mark.parametrize(

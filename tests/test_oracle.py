@@ -107,6 +107,18 @@ def test_chunks_do_not_show(chunk):
     torch.testing.assert_close(pieces, whole, rtol=0, atol=100 * EPS)
 
 
+@pytest.mark.parametrize("size", [1, 3, 4])
+@pytest.mark.parametrize("chunk", [2, 1000])
+def test_a_group_is_its_points_at_its_step(size, chunk):
+    points, x_t, t = normal(20, 2), normal(4, size, 2, seed=1), torch.tensor(STEPS)
+    oracle = ExactDenoiser(points, SCHEDULE, chunk)
+    together, at_one = oracle(x_t, t), oracle(x_t, 7)
+    assert together.shape == (4, size, 2)
+    for s in range(4):
+        torch.testing.assert_close(together[s], oracle(x_t[s], STEPS[s]), rtol=0, atol=100 * EPS)
+        torch.testing.assert_close(at_one[s], oracle(x_t[s], 7), rtol=0, atol=100 * EPS)
+
+
 def test_the_answer_has_the_type_of_the_question():
     points, x_t = normal(20, 2), normal(10, 2, seed=1)
     assert ExactDenoiser(points, SCHEDULE)(x_t.float(), 5).dtype == torch.float32
@@ -139,3 +151,10 @@ def test_bad_questions_are_refused():
         oracle(x_t[:0], 1)
     with refused("x_t has 3 points with NaN", "remove"):
         oracle(x_t * math.nan, 1)
+    with refused("x_t is list", "floating-point tensor"):
+        oracle(x_t.tolist(), 1)
+    groups = normal(5, 3, 2)
+    with refused("t has shape (3,)", "x_t has 5 rows"):
+        oracle(groups, torch.tensor([1, 2, 3]))
+    with refused("x_t has 15 points with NaN", "remove"):
+        oracle(groups * math.nan, 1)

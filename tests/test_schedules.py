@@ -105,6 +105,14 @@ def test_at_gives_columns_in_the_type_of_the_points():
     assert column.dtype == torch.float32
 
 
+def test_at_gives_one_entry_to_each_group():
+    values, x = torch.arange(5.0).double(), torch.zeros(3, 7, 2)
+    groups = at(values, torch.tensor([1, 0, 3]), x)
+    assert groups.tolist() == [[[1.0]], [[0.0]], [[3.0]]]
+    assert at(values, 4, x).tolist() == [[[4.0]]]
+    assert groups.dtype == torch.float32
+
+
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("T", [0, -1, 10.5, True])
 def test_a_chain_has_a_whole_number_of_steps(name, T):
