@@ -1,0 +1,157 @@
+"""The hierarchical VAE: T latents in a chain, with an encoder that is learned, or frozen to adding noise."""
+
+import math
+from itertools import pairwise
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from diffusion_lib import forward
+from diffusion_lib.checks import check_count, check_points, check_t
+from diffusion_lib.gaussians import Gaussian
+from diffusion_lib.networks import mlp
+from diffusion_lib.schedules import Schedule
+
+FREQUENCIES = (1.5, 3.5)  # of the waves a network sees of its input, in radians per unit
+FLOOR_STD = 0.01  # in units of the data's standard deviation; without it, a curve's density has no maximum
+START_STD = 0.15  # before training: wide noise would drown what the levels below have to say
+
+
+class GaussianMLP(nn.Module):
+    """A conditional Gaussian p(y | x): points (B, n_in) → N(mean, var) of n_out coordinates.
+
+        mean = x + m(x)        var = (FLOOR_STD + softplus(s(x)))², one for each coordinate
+
+    The perceptron (m, s) sees x and waves of x, sin and cos of f · x for each f in `FREQUENCIES`, which let
+    it draw sharp curves. Softplus keeps a standard deviation positive and grows only linearly. In the mean, x
+    is cut, or filled up with zeros, to n_out coordinates; without `skip` it is left out.
+    """
+
+    def __init__(self, n_in: int, n_out: int, width: int = 32, skip: bool = True):
+        super().__init__()
+        self.skip, self.widen = skip, n_out - n_in
+        self.body = mlp(n_in * (1 + 2 * len(FREQUENCIES)), 2 * n_out, width)
+        nn.init.constant_(self.body[-1].bias[n_out:], math.log(math.expm1(START_STD)))  # softplus⁻¹
+
+    def forward(self, x: Tensor) -> Gaussian:
+        phase = torch.cat([f * x for f in FREQUENCIES], dim=1)
+        output = self.body(torch.cat([x, phase.sin(), phase.cos()], dim=1))
+        mean, spread = output.chunk(2, dim=1)  # (B, n_out) each
+        if self.skip:
+            mean = mean + F.pad(x, (0, self.widen))  # a negative number of zeros is a cut
+        return Gaussian(mean, (FLOOR_STD + F.softplus(spread)).square())
+
+
+class HVAE(nn.Module):
+    """The chain p(z_T) ∏ p_θ(z_{t−1} | z_t) that ends at z_0 = x, and an encoder ∏ q_φ(z_t | z_{t−1}).
+
+    p(z_T) = N(0, I). All other factors are Gaussians with a network each, for mean and variances.
+
+    Args:
+        T: the number of levels.
+        latent: the dimension of z_1…z_T.
+        width: units in each of the two hidden layers of a network.
+        skip: whether the mean of a level is the level before plus what the network says, or only the latter.
+        schedule: freezes the encoder to q(z_t | z_{t−1}) = N(√α_t z_{t−1}, (1 − α_t) I). It has no
+            networks then, and `latent` must be 2, the dimension of the data.
+
+    Raises:
+        ValueError: for counts below 1, a schedule that does not fit `T` and `latent`; in the methods for t
+            not in 1…T, points that are not finite or not (n, 2), and states that do not fit the levels.
+
+    Sources: Sønderby et al. 2016; Luo 2022, section "Hierarchical Variational Autoencoders".
+    """
+
+    def __init__(
+        self,
+        T: int = 4,
+        latent: int = 2,
+        width: int = 32,
+        skip: bool = True,
+        schedule: Schedule | None = None,
+    ):
+        super().__init__()
+        check_count(T, "T")
+        check_count(latent, "latent")
+        if schedule is not None and (schedule.T, latent) != (T, 2):
+            raise ValueError(
+                f"schedule has T = {schedule.T}, for T = {T} and latent = {latent}; a frozen encoder needs "
+                "the same T and latent = 2"
+            )
+        self.T, self.latent, self.schedule = T, latent, schedule
+        sizes = list(pairwise([2] + [latent] * T))  # (dimension of z_{t−1}, of z_t) for t = 1…T
+        learned = sizes if schedule is None else []
+        self.encoders = nn.ModuleList(GaussianMLP(low, high, width, skip) for low, high in learned)
+        self.decoders = nn.ModuleList(GaussianMLP(high, low, width, skip) for low, high in sizes)
+
+    # --- the distributions ---------------------------------------------------------------------------------
+
+    def encode(self, z_prev: Tensor, t: int) -> Gaussian:
+        """q_φ(z_t | z_{t−1}) for states z_{t−1} of shape (n, 2) for t = 1, else (n, latent)."""
+        self._check(z_prev, t, "z_prev", 2 if t == 1 else self.latent)
+        return forward.step(z_prev, t, self.schedule) if self.schedule else self.encoders[t - 1](z_prev)
+
+    def decode(self, z_t: Tensor, t: int) -> Gaussian:
+        """p_θ(z_{t−1} | z_t) for states z_t of shape (n, latent)."""
+        self._check(z_t, t, "z_t", self.latent)
+        return self.decoders[t - 1](z_t)
+
+    def prior(self, n: int = 1) -> Gaussian:
+        """p(z_T) = N(0, I) for n points: mean and variance of shape (n, latent)."""
+        zeros = self.decoders[0].body[-1].bias.new_zeros(n, self.latent)
+        return Gaussian(zeros, torch.ones_like(zeros))
+
+    def _check(self, z: Tensor, t: int, name: str, size: int) -> None:
+        check_t(t, self.T)
+        if z.ndim != 2 or z.shape[1] != size:
+            raise ValueError(f"{name} has shape {tuple(z.shape)}; at t = {t} pass (n, {size})")
+
+    # --- the bound -----------------------------------------------------------------------------------------
+
+    def infer(self, x: Tensor, generator: Generator | None = None) -> list[Tensor]:
+        """A draw from q_φ(z_1…z_T | x) for each point x (n, 2): the list z_0 = x, z_1, …, z_T."""
+        check_points(x, "x")
+        chain = [x]
+        for t in range(1, self.T + 1):
+            chain.append(self.encode(chain[-1], t).sample(generator))
+        return chain
+
+    def terms(self, chain: list[Tensor]) -> Tensor:
+        """The negative ELBO's terms, one for each variable of a chain z_0…z_T: (T + 1, n), in nats.
+
+        Row 0 is −log p(x | z_1), row t is log q(z_t | z_{t−1}) − log p(z_t | z_{t+1}), and row T is
+        log q(z_T | z_{T−1}) − log p(z_T). On chains from `infer`, their sum is an unbiased estimate of the
+        negative ELBO (Luo 2022, before any expectation is taken).
+        """
+        if len(chain) != self.T + 1:
+            raise ValueError(f"chain has {len(chain)} states; pass z_0…z_T, which are {self.T + 1}")
+        log_q = [self.encode(chain[t - 1], t).log_prob(chain[t]) for t in range(1, self.T + 1)]
+        log_p = [self.decode(chain[t], t).log_prob(chain[t - 1]) for t in range(1, self.T + 1)]
+        top = self.prior(len(chain[-1])).log_prob(chain[-1])
+        return torch.stack([torch.zeros_like(top), *log_q]) - torch.stack([*log_p, top])
+
+    def loss(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
+        """The negative ELBO on points x_0 (B, 2), one chain for each: a scalar, the mean in nats."""
+        return self.terms(self.infer(x_0, generator)).sum(dim=0).mean()
+
+    # --- sampling ------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def states(self, n: int, generator: Generator | None = None) -> list[Tensor]:
+        """Ancestral sampling, every state kept: the list z_T, z_{T−1}, …, z_0 = x."""
+        check_count(n, "n")
+        states = [self.prior(n).sample(generator)]
+        for t in range(self.T, 0, -1):
+            states.append(self.decode(states[-1], t).sample(generator))
+        return states
+
+    def trajectory(self, n: int, generator: Generator | None = None) -> Tensor:
+        """`states` as one tensor (T + 1, n, 2). Only for latent = 2, where all states are points."""
+        if self.latent != 2:
+            raise ValueError(f"latent = {self.latent}; a path of points needs latent = 2: use states(n)")
+        return torch.stack(self.states(n, generator))
+
+    def sample(self, n: int, generator: Generator | None = None) -> Tensor:
+        """`n` new points x, shape (n, 2), from the whole chain, the noise of its last step included."""
+        return self.states(n, generator)[-1]
