@@ -2,209 +2,107 @@
 
     python tools/bench.py [--quick]    (--quick: one seed, and no notebooks)
 
-Model, settings and data are those of chapter 5's live cell, on one thread. Times differ from machine to
-machine and from run to run: each is a median, with the range behind it, and no test asks for one. Distances
-are in the roll's own units. Pages are weighed as they lie in _build/html: run `make book` first.
+Models, settings and data are those of the chapters' live cells, listed in live_cells.py, on one thread. Times
+differ from machine to machine and from run to run: each is a median, with the range behind it, and no test
+asks for one. Distances are in the roll's own units. Pages are weighed as they lie in _build/html: run
+`make book` first.
 """
 
 import argparse
-import contextlib
-import copy
-import io
 import os
 import platform
 import resource
 import sys
 from collections.abc import Iterable
-from functools import partial
 from statistics import fmean, median
 
 import notebooks
 import torch
-from book_costs import execution_seconds, nbval_seconds, page_weight, seconds_of
-from torch import Generator, Tensor, nn
+from book_costs import execution_seconds, nbval_seconds, page_weight
+from live_cells import (
+    BARS,
+    CELLS,
+    CLASSIFIER,
+    DIGITS,
+    DISTANCE,
+    WASSERSTEIN,
+    Quality,
+    Roll,
+    matmul_rate,
+    measure_quality,
+    measure_speed,
+    report,
+)
+from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from diffusion_lib import data
 from diffusion_lib.diffusion import Diffusion
-from diffusion_lib.evaluation import Figure, evaluate
-from diffusion_lib.networks import TimeMLP
-from diffusion_lib.schedules import even_log_snr
-from diffusion_lib.training import TrainingRun, train
-from diffusion_lib.widgets import train_live
+from diffusion_lib.training import train
 
 PAGES = notebooks.BOOK.parent / "_build" / "html" / "book"
 SEEDS = (1, 2, 3)
-STEPS, ROWS, N_SAMPLES = 2000, 1024, 10_000
-MOMENTS = {f"{percent} %": STEPS * percent // 100 for percent in (5, 10, 25, 50, 100)}
-T, SHORT_T = 100, 25
+LAST = CELLS[-1]  # chapter 5's, of which more is told
 
-# What is printed of each speed and of the final quality: digits, and the bar, an upper limit on the median.
-BARS = {
-    "live cell, seconds with drawing": (1, 3.0),
-    "of these drawing, %": (0, 15.0),
-    "training steps a second": (0, None),
-    "steps of a bare loop in the time of one of ours": (2, 2.0),
-    "matrix products, % of the machine's rate": (0, None),
-    f"{N_SAMPLES:,} samples, T = {T}, seconds": (2, 2.0),
-    f"{N_SAMPLES:,} samples, T = {SHORT_T}, seconds": (2, 0.5),
-    "sliced Wasserstein, in noise floors": (2, 1.3),
-    "classifier accuracy": (3, 0.52),
-    "distance to the curve": (4, 0.005),
-}
-
-Quality = dict[str, dict[str, Figure]]  # the moment, then the figure's name
+Speeds = list[dict[str, float]]  # of one cell, by seed
 
 
-class Roll:
-    """The live cell's data: training points x_0 in standard units, (50000, 2), and fresh ones."""
-
-    def __init__(self):
-        points = data.swiss_roll(50_000, Generator().manual_seed(5))
-        self.scale = data.Standardiser.fit(points)
-        self.x_0 = self.scale(points)
-
-    def fresh(self, n: int, generator: Generator | None) -> Tensor:
-        """n new points in standard units, (n, 2)."""
-        return self.scale(data.swiss_roll(n, generator))
-
-    def judge(self, model: Diffusion, seed: int) -> dict[str, Figure]:
-        """The figures of four sets of the model's samples, in the roll's own units."""
-        return evaluate(
-            lambda n, generator: self.scale.undo(model.sample(n, generator)),
-            data.swiss_roll,
-            n=N_SAMPLES,
-            generator=Generator().manual_seed(seed),
-            curve=data.roll_curve(),
-        )
+# --- the live cells ----------------------------------------------------------------------------------------
 
 
-def new_model(seed: int, steps: int = T) -> Diffusion:
-    """The live cell's model, untrained; weights fit schedules of any number of steps."""
-    torch.manual_seed(seed)
-    schedule = even_log_snr(steps)
-    return Diffusion(TimeMLP(schedule), schedule, predict="eps", reverse_var="beta")
-
-
-def report(text: str) -> None:
-    """Say on the error stream, beside the tables, what is being measured."""
-    print(text, file=sys.stderr, flush=True)
-
-
-# --- yardsticks --------------------------------------------------------------------------------------------
-
-
-def matmul_rate(n: int = 1024, repeats: int = 10) -> float:
-    """Floating-point operations a second in a large float32 matrix product: the best of `repeats`."""
-    a, b = torch.randn(n, n), torch.randn(n, n)
-    return 2 * n**3 / min(seconds_of(lambda: a @ b) for _ in range(repeats))
-
-
-def flops_per_step(network: nn.Module) -> int:
-    """Operations in a training step's matrix products: 2 a weight and row forward, twice that back."""
-    weights = sum(layer.weight.numel() for layer in network.modules() if isinstance(layer, nn.Linear))
-    return 3 * 2 * ROWS * weights
-
-
-def bare_rate(network: nn.Module, steps: int = 400) -> float:
-    """Steps a second of the least that training needs: forward, backward, optimiser, on one fixed batch."""
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3, betas=(0.9, 0.99), fused=True)
-    x_t, target, t = torch.randn(ROWS, 2), torch.randn(ROWS, 2), torch.randint(1, T + 1, (ROWS,))
-
-    def loop() -> None:
-        for _ in range(steps):
-            loss = (network(x_t, t) - target).square().mean()
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-
-    return steps / seconds_of(loop)
-
-
-# --- the live cell -----------------------------------------------------------------------------------------
-
-
-def measure_speed(roll: Roll, seed: int) -> dict[str, float]:
-    """The speeds named in BARS. What is compared is measured in turn, so that both meet the same machine."""
-    report(f"Seed {seed}: speed")
-    peak, bare, model = matmul_rate(), bare_rate(new_model(seed).network), new_model(seed)
-    runs = []
-
-    def live_cell() -> None:
-        generator = Generator().manual_seed(seed)
-        runs.append(train_live(model, roll.x_0, roll.fresh, STEPS, generator=generator, batch_size=ROWS))
-
-    with contextlib.redirect_stderr(io.StringIO()):  # the progress bar
-        seconds = seconds_of(live_cell)
-    live, rate = runs[0], runs[0].run.steps_per_second
-    full, short = (seconds_of(partial(new_model(seed, n).sample, N_SAMPLES)) for n in (T, SHORT_T))
-    share = 100 * flops_per_step(model.network) * rate / peak
-    values = (seconds, 100 * live.drawing_seconds / seconds, rate, bare / rate, share, full, short)
-    return dict(zip(BARS, values, strict=False))
-
-
-def measure_quality(roll: Roll, seed: int) -> Quality:
-    """Train as the live cell does, keep the weights at MOMENTS, and judge them; the last with T = 25 too."""
-    model, kept = new_model(seed), []
-
-    def keep(run: TrainingRun) -> None:
-        if len(run.losses) in MOMENTS.values():
-            kept.append(copy.deepcopy(model.state_dict()))
-
-    train(model, roll.x_0, STEPS, ROWS, generator=Generator().manual_seed(seed), on_step=keep)
-    quality = {}
-    for moment, weights in zip(MOMENTS, kept, strict=True):
-        report(f"Seed {seed}: quality after {moment} of the steps")
-        model.load_state_dict(weights)
-        quality[moment] = roll.judge(model, seed)
-    short = new_model(seed, SHORT_T)
-    short.load_state_dict(model.state_dict())
-    return quality | {f"100 %, T = {SHORT_T}": roll.judge(short, seed)}
-
-
-def floors(found: list[Quality]) -> dict[str, float]:
+def floors(found: list[list[Quality]]) -> dict[str, float]:
     """The noise floor of each figure, its mean over all that was judged."""
-    every = [figures for quality in found for figures in quality.values()]
+    every = [figures for of_cell in found for quality in of_cell for figures in quality.values()]
     return {name: fmean(figures[name].floor for figures in every) for name in every[0]}
 
 
-def bar_table(speeds: list[dict[str, float]], found: list[Quality]) -> str:
-    """Every speed, and the final quality, beside its bar."""
+def live_table(speeds: list[Speeds], found: list[list[Quality]]) -> str:
+    """Every speed, and the final quality, of each cell beside its bars."""
     floor = floors(found)["sliced Wasserstein"]
-    rows = []
-    for speed, quality in zip(speeds, found, strict=True):
-        last = {name: figure.model for name, figure in quality["100 %"].items()}
-        judged = (last["sliced Wasserstein"] / floor, last["classifier accuracy"], last["distance to curve"])
-        rows.append((*speed.values(), *judged))
-    lines = []
-    for (name, (digits, bar)), values in zip(BARS.items(), zip(*rows, strict=True), strict=True):
-        verdict = ("", "") if bar is None else (f"≤ {bar:g}", "yes" if median(values) <= bar else "**no**")
-        lines.append((name, spread(values, digits), *verdict))
-    return markdown(("", "measured", "bar", "met"), lines)
+    columns = []
+    for cell, of_cell, qualities in zip(CELLS, speeds, found, strict=True):
+        values = {name: [speed[name] for speed in of_cell] for name in of_cell[0]}
+        last = [quality["100 %"] for quality in qualities]
+        values[WASSERSTEIN] = [figures["sliced Wasserstein"].model / floor for figures in last]
+        values[CLASSIFIER] = [figures["classifier accuracy"].model for figures in last]
+        values[DISTANCE] = [figures["distance to curve"].model for figures in last]
+        bars = BARS | cell.bars
+        columns.append([beside_bar(values.get(name), DIGITS[name], bars.get(name)) for name in DIGITS])
+    return markdown(
+        ("live cell of chapter", *(cell.name for cell in CELLS)), zip(DIGITS, *columns, strict=True)
+    )
 
 
-def quality_table(found: list[Quality]) -> str:
-    """The figures along the training, above their noise floors."""
-    floor = floors(found)
+def beside_bar(values: list[float] | None, digits: int, bar: float | None) -> str:
+    """Median and range, then the bar, if there is one; what misses its bar is bold."""
+    if values is None:
+        return ""
+    measured = spread(values, digits)
+    if bar is None:
+        return measured
+    return f"{measured} ≤ {bar:g}" if median(values) <= bar else f"**{measured} > {bar:g}**"
+
+
+def quality_table(found: list[Quality], floor: dict[str, float]) -> str:
+    """The figures along the training of the last cell, above their noise floors."""
     rows = [
         (moment, *(spread([quality[moment][name].model for quality in found], 4) for name in floor))
         for moment in found[0]
     ]
     rows.append(("noise floor", *(f"{value:.4f}" for value in floor.values())))
-    return markdown((f"of {STEPS} steps", *floor), rows)
+    return markdown((f"chapter 5: of {LAST.steps} steps", *floor), rows)
 
 
 # --- growth with the batch ---------------------------------------------------------------------------------
 
 
 def growth_table(roll: Roll) -> str:
-    """Time and memory of a training step for 1, 4 and 16 times the rows."""
+    """Time and memory of a training step for 1, 4 and 16 times the rows, in chapter 5."""
     lines = []
-    for rows in (ROWS, 4 * ROWS, 16 * ROWS):
+    for rows in (LAST.batch_size * times for times in (1, 4, 16)):
         report(f"Growth: {rows} rows a step")
-        runs = [train(new_model(1), roll.x_0, steps=40, batch_size=rows) for _ in range(5)]
+        runs = [train(LAST.model(1), roll.x_0, steps=40, batch_size=rows) for _ in range(5)]
         times = [1000 / run.steps_per_second for run in runs]
-        kept = (f"{size / 1e6:.1f}" for size in kept_for_backward(new_model(1), roll.x_0[:rows]))
+        kept = (f"{size / 1e6:.1f}" for size in kept_for_backward(LAST.model(1), roll.x_0[:rows]))
         lines.append((f"{rows:,}", spread(times, 2), f"{1000 * median(times) / rows:.2f}", *kept))
     return markdown(("rows a step", "ms a step", "µs a row", "hidden layers, MB", "all else, MB"), lines)
 
@@ -230,7 +128,7 @@ def kept_for_backward(model: Diffusion, batch: Tensor) -> tuple[int, int]:
 
 def memory_note(at_start: int) -> str:
     """What the memory is, and how much does not grow with the batch."""
-    parameters = sum(p.numel() for p in new_model(1).parameters())
+    parameters = sum(p.numel() for p in LAST.model(1).parameters())
     return (
         "MB: what the forward pass keeps for the backward pass. It grows with the rows; most of it is the\n"
         f"hidden layers'. {parameters:,} parameters, their gradients and the optimiser's two moments take "
@@ -283,13 +181,15 @@ def main() -> None:
     torch.set_num_threads(1)  # as the live cell does
     at_start, roll = peak_memory(), Roll()
     seeds = SEEDS[:1] if quick else SEEDS
-    speeds = [measure_speed(roll, seed) for seed in seeds]
-    found = [measure_quality(roll, seed) for seed in seeds]
-    tables = [bar_table(speeds, found), quality_table(found), growth_table(roll), memory_note(at_start)]
+    speeds = [[measure_speed(cell, roll, seed) for seed in seeds] for cell in CELLS]
+    found = [[measure_quality(cell, roll, seed) for seed in seeds] for cell in CELLS]
+    tables = [live_table(speeds, found), quality_table(found[-1], floors(found))]
+    tables += [growth_table(roll), memory_note(at_start)]
     print(
         f"{platform.system()}, {platform.machine()}, {os.cpu_count()} cores, of which one was used; Python "
         f"{platform.python_version()}, PyTorch {torch.__version__}; {matmul_rate() / 1e9:.0f} GFLOP/s in a "
-        f"large\nmatrix product. Each figure: median and range of {len(seeds)} seeds."
+        f"large\nmatrix product. Each figure: median and range of {len(seeds)} seeds, then the bar, if there "
+        "is one; what misses it is bold."
     )
     for table in (*tables, *book_tables(with_notebooks=not quick)):
         print("", table, sep="\n")
