@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from support import EPS, LEAST_T, MAKERS, normal, refused, seeded
+from support import EPS, LEAST_T, MAKERS, K, normal, refused, seeded
 from torch import nn
 from torch.nn import functional as F
 
@@ -145,9 +145,11 @@ def test_it_can_fit_what_a_denoiser_must():
 
 def test_a_head_is_two_layers_on_the_shared_features():
     net, x_t = heads(n_out=3), normal(5, 2)
+    trunk = net.trunk[1]
+    features = F.silu(F.linear(Waves().double()(x_t), trunk.weight, trunk.bias))
     for t in (1, 30):
         hidden, out = net.hidden[t], net.out[t]
-        inner = F.silu(F.linear(net.trunk(x_t), hidden[:-1].T, bias=hidden[-1]))
+        inner = F.silu(F.linear(features, hidden[:-1].T, bias=hidden[-1]))
         expected = F.linear(inner, out[:-1].T, bias=out[-1])
         torch.testing.assert_close(net(x_t, torch.tensor(t)), expected, rtol=0, atol=ROUNDING)
 
@@ -178,9 +180,10 @@ def test_heads_start_as_linear_layers_do_and_weights_alone_are_stored():
     for layer in (net.hidden, net.out):
         assert layer.shape[1] == 9 + 1
         assert layer.abs().max() <= 1 / 3  # even between ±1/√9, of variance 1/27
-        # A square of such a number has the standard deviation 2/(3√5) · 1/9.
-        error = (layer.square().mean() - 1 / 27).abs()
-        assert error < 5 * 2 / (3 * math.sqrt(5)) / 9 / math.sqrt(layer.numel())
+        root_n = math.sqrt(layer.numel())
+        assert layer.mean().abs() < K * math.sqrt(1 / 27) / root_n
+        # The square of such a number has the standard deviation 2/(3√5) · 1/9.
+        assert (layer.square().mean() - 1 / 27).abs() < K * 2 / (3 * math.sqrt(5)) / 9 / root_n
     assert set(net.state_dict()) == {"trunk.1.weight", "trunk.1.bias", "hidden", "out"}
 
 
