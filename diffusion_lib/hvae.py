@@ -90,6 +90,9 @@ class HVAE(nn.Module):
     def encode(self, z_prev: Tensor, t: int) -> Gaussian:
         """q_φ(z_t | z_{t−1}) for states z_{t−1} of shape (n, 2) for t = 1, else (n, latent)."""
         self._check(z_prev, t, "z_prev", 2 if t == 1 else self.latent)
+        return self._encode(z_prev, t)
+
+    def _encode(self, z_prev: Tensor, t: int) -> Gaussian:
         return forward.step(z_prev, t, self.schedule) if self.schedule else self.encoders[t - 1](z_prev)
 
     def decode(self, z_t: Tensor, t: int) -> Gaussian:
@@ -112,10 +115,15 @@ class HVAE(nn.Module):
     def infer(self, x: Tensor, generator: Generator | None = None) -> list[Tensor]:
         """A draw from q_φ(z_1…z_T | x) for each point x (n, 2): the list z_0 = x, z_1, …, z_T."""
         check_points(x, "x")
-        chain = [x]
+        return self._climb(x, generator)[0]
+
+    def _climb(self, x: Tensor, generator: Generator | None) -> tuple[list[Tensor], list[Gaussian]]:
+        """The chain z_0…z_T, and the T Gaussians from which z_1…z_T were drawn."""
+        chain, guesses = [x], []
         for t in range(1, self.T + 1):
-            chain.append(self.encode(chain[-1], t).sample(generator))
-        return chain
+            guesses.append(self._encode(chain[-1], t))
+            chain.append(guesses[-1].sample(generator))
+        return chain, guesses
 
     def terms(self, chain: list[Tensor]) -> Tensor:
         """The negative ELBO's terms, one for each variable of a chain z_0…z_T: (T + 1, n), in nats.
@@ -126,14 +134,19 @@ class HVAE(nn.Module):
         """
         if len(chain) != self.T + 1:
             raise ValueError(f"chain has {len(chain)} states; pass z_0…z_T, which are {self.T + 1}")
-        log_q = [self.encode(chain[t - 1], t).log_prob(chain[t]) for t in range(1, self.T + 1)]
-        log_p = [self.decode(chain[t], t).log_prob(chain[t - 1]) for t in range(1, self.T + 1)]
+        return self._terms(chain, [self.encode(chain[t - 1], t) for t in range(1, self.T + 1)])
+
+    def _terms(self, chain: list[Tensor], guesses: list[Gaussian]) -> Tensor:
+        log_q = [q.log_prob(z) for q, z in zip(guesses, chain[1:], strict=True)]
+        steps = [decoder(z) for decoder, z in zip(self.decoders, chain[1:], strict=True)]
+        log_p = [p.log_prob(z) for p, z in zip(steps, chain[:-1], strict=True)]
         top = self.prior(len(chain[-1])).log_prob(chain[-1])
         return torch.stack([torch.zeros_like(top), *log_q]) - torch.stack([*log_p, top])
 
     def loss(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
         """The negative ELBO on points x_0 (B, 2), one chain for each: a scalar, the mean in nats."""
-        return self.terms(self.infer(x_0, generator)).sum(dim=0).mean()
+        check_points(x_0, "x_0")
+        return self._terms(*self._climb(x_0, generator)).sum(dim=0).mean()
 
     # --- sampling ------------------------------------------------------------------------------------------
 
