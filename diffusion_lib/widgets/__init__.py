@@ -1,6 +1,7 @@
 """One widget for every step-through of the book: see `Stepper`."""
 
 from diffusion_lib.widgets.frames import Axis, Frame, Layer, Panel, arrows, curve, ellipses, labels, points
+from diffusion_lib.widgets.lens import index_lens, lens_panel, lens_table
 from diffusion_lib.widgets.live import LiveRun, train_live
 from diffusion_lib.widgets.stepper import Stepper
 
@@ -14,7 +15,10 @@ __all__ = [
     "arrows",
     "curve",
     "ellipses",
+    "index_lens",
     "labels",
+    "lens_panel",
+    "lens_table",
     "points",
     "train_live",
 ]
