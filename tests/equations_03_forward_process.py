@@ -1,0 +1,582 @@
+"""Chapter 3's equations, each restated from definitions.
+
+Identities are compared to 40 digits at several rational points. What is about distributions is asked of a
+scalar chain of which everything is known (`linear_chain`): there averages of log densities are exact. Where
+vectors appear, one coordinate stands for all, or the coordinates are added up. What the book defines, a step
+and the schedules, is held against the library, which must mean the same.
+"""
+
+import math
+
+import numpy as np
+import sympy as sp
+import torch
+from equations import checks
+from linear_chain import (
+    ALPHA,
+    COVARIANCE,
+    KEPT,
+    SHIFT,
+    SLOPE,
+    START,
+    VAR,
+    WEIGHTS,
+    T,
+    chain_weights,
+    gap,
+    joint_p,
+    joint_q,
+    kl,
+    log_evidence,
+    log_p,
+    log_q,
+    log_ratio,
+    mean,
+)
+from scipy.stats import kstest, multivariate_normal, norm
+from support import EPS, K, seeded
+
+from diffusion_lib import forward, schedules
+
+# α_t, α_{t−1} and ᾱ_{t−1}; one coordinate of some states and noises.
+alpha, alpha_before, kept = sp.symbols("alpha_t alpha_before alphabar_before", positive=True)
+x_0, x_2, x_t, e_1, e_2, eps, guess = sp.symbols("x_0 x_before_2 x_t e_1 e_2 epsilon n_theta", real=True)
+SYMBOLS = (alpha, alpha_before, kept, x_0, x_2, x_t, e_1, e_2, eps, guess)
+POINTS = [
+    dict(zip(SYMBOLS, map(sp.Rational, values), strict=True))
+    for values in (
+        ("1/2", "2/3", "1/3", "3/7", "-2", "1/5", "4/3", "1", "-5/4", "2/3"),
+        ("9/10", "1/7", "7/8", "-5/3", "1/9", "-2", "1/7", "-3/2", "1/3", "-1"),
+        ("99/100", "3/5", "1/50", "11/4", "3", "8/3", "-1/2", "2/9", "2", "7/5"),
+    )
+]
+D, STARTS = 3, (START, -1.2, 0.4)  # the coordinates of x_0
+ROUNDING = 1e-11  # sums of some hundred float64 terms of size 10, and integrals with smaller errors
+
+
+def same(left, right):
+    """Whether two expressions agree to 40 digits at every point."""
+    difference = sp.sympify(left) - right
+    return all(abs(difference.subs(point).evalf(50)) < sp.Float("1e-40") for point in POINTS)
+
+
+def step(x, share, noise):
+    """One forward step that keeps this share of the variance."""
+    return sp.sqrt(share) * x + sp.sqrt(1 - share) * noise
+
+
+PATHS = np.array([[START, 0.3, -0.8, 1.1, 0.4], [START, 1.5, 0.2, -0.6, -1.3], [START, -0.4, 0.9, 2.0, 0.1]])
+
+
+# --- one step, all steps ------------------------------------------------------------------------------------
+
+
+@checks("fwd-step")
+def _():
+    r"""x_t = \sqrt{\alpha_t}\;x_{t-1} + \sqrt{1-\alpha_t}\;\varepsilon^*_t, \qquad \varepsilon^*_t \sim
+    \mathcal N(0, I)."""
+    # In the library's chains, what this says is ε*_t must be standard normal and know nothing of the past.
+    n, schedule = 20_000, schedules.Schedule(torch.tensor(ALPHA))
+    start = torch.rand(n, 2, generator=seeded(), dtype=torch.float64)
+    chain = forward.trajectory(start, schedule, seeded(1))[..., 0].numpy()
+    past = [chain[0]]
+    for t in range(1, T + 1):
+        noise = (chain[t] - math.sqrt(ALPHA[t]) * chain[t - 1]) / math.sqrt(1 - ALPHA[t])
+        assert math.sqrt(n) * kstest(noise, norm.cdf).statistic < 2.7  # exceeded once in a million
+        assert max(abs(np.corrcoef(noise, known)[0, 1]) for known in past) < K / math.sqrt(n)
+        past += [noise, chain[t]]
+
+
+@checks("fwd-step-density")
+def _():
+    r"""q(x_t\mid x_{t-1}) = \mathcal N\big(x_t;\ \sqrt{\alpha_t}\,x_{t-1},\ (1-\alpha_t) I\big)."""
+    # The density of x_t by a change of variables from that of the noise.
+    for t, before, x in ((1, 0.7, 0.2), (2, -1.0, 1.5), (4, 2.0, -0.3)):
+        density = norm.logpdf(x, math.sqrt(ALPHA[t]) * before, math.sqrt(1 - ALPHA[t]))
+        assert abs(density - log_q(x, before, t)) < ROUNDING
+
+
+@checks("fwd-beta")
+def _():
+    r"""\beta_t = 1 - \alpha_t ."""
+    # The variance that a step adds; and what the library calls by this name.
+    assert same(1 - alpha, sp.diff(step(x_2, alpha, e_1), e_1) ** 2)
+    schedule = schedules.Schedule(torch.tensor(ALPHA))
+    assert np.array_equal(schedule.beta, 1 - ALPHA)
+    assert np.allclose(schedules.Schedule.from_beta(schedule.beta[1:]).alpha, ALPHA, rtol=EPS, atol=0)
+
+
+@checks("fwd-variance")
+def _():
+    r"""\mathrm{Var}(x_t) = \alpha_t\,\mathrm{Var}(x_{t-1}) + (1-\alpha_t)."""
+    # Any x_{t−1} will do, here one with three values, and any independent noise of mean 0 and variance 1.
+    half, third, sixth = sp.Rational(1, 2), sp.Rational(1, 3), sp.Rational(1, 6)
+    before = {-1: half, 2: third, 5: sixth}
+    after = {step(x, alpha, e): chance / 2 for x, chance in before.items() for e in (-1, 1)}
+
+    def variance(law):
+        return sum(c * x**2 for x, c in law.items()) - sum(c * x for x, c in law.items()) ** 2
+
+    assert same(variance(after), alpha * variance(before) + (1 - alpha))
+
+
+TWO_STEPS = step(step(x_2, alpha_before, e_1), alpha, e_2)
+
+
+@checks("fwd-unroll-insert")
+def _():
+    r"""x_t = \sqrt{\alpha_t}\,\big(\sqrt{\alpha_{t-1}}\,x_{t-2} +
+    \sqrt{1-\alpha_{t-1}}\,\varepsilon^*_{t-1}\big) + \sqrt{1-\alpha_t}\,\varepsilon^*_t ."""
+    inner = sp.sqrt(alpha_before) * x_2 + sp.sqrt(1 - alpha_before) * e_1
+    assert same(sp.sqrt(alpha) * inner + sp.sqrt(1 - alpha) * e_2, TWO_STEPS)
+
+
+@checks("fwd-unroll-multiply")
+def _():
+    r"""x_t = \sqrt{\alpha_t\alpha_{t-1}}\;x_{t-2} + \sqrt{\alpha_t(1-\alpha_{t-1})}\;\varepsilon^*_{t-1} +
+    \sqrt{1-\alpha_t}\;\varepsilon^*_t ."""
+    noises = sp.sqrt(alpha * (1 - alpha_before)) * e_1 + sp.sqrt(1 - alpha) * e_2
+    assert same(sp.sqrt(alpha * alpha_before) * x_2 + noises, TWO_STEPS)
+
+
+@checks("fwd-sum")
+def _():
+    r"""r\,a + s\,b \;\sim\; \mathcal N\big(0,\ (r^2+s^2)\,I\big)."""
+    # The density of a sum of independent numbers is the convolution of their densities.
+    r, s, grid = 0.8, 0.5, np.arange(-9, 9, 0.1)
+    for x in (0.0, 0.3, -1.7):
+        folded = (norm.pdf(grid, 0, r) * norm.pdf(x - grid, 0, s)).sum() * 0.1
+        assert abs(norm.pdf(x, 0, math.sqrt(r**2 + s**2)) - folded) < ROUNDING
+
+
+@checks("fwd-unroll-variance")
+def _():
+    r"""\alpha_t(1-\alpha_{t-1}) + (1-\alpha_t) = 1 - \alpha_t\alpha_{t-1} ."""
+    left = alpha * (1 - alpha_before) + (1 - alpha)
+    assert same(left, sp.diff(TWO_STEPS, e_1) ** 2 + sp.diff(TWO_STEPS, e_2) ** 2)
+    assert same(left, 1 - alpha * alpha_before)
+
+
+@checks("fwd-two-steps")
+def _():
+    r"""x_t = \sqrt{\alpha_t\alpha_{t-1}}\;x_{t-2} + \sqrt{1-\alpha_t\alpha_{t-1}}\;\bar\varepsilon ."""
+    merged = sp.sqrt(alpha * alpha_before) * x_2 + sp.sqrt(1 - alpha * alpha_before) * eps
+    assert same(sp.diff(merged, x_2), sp.diff(TWO_STEPS, x_2))
+    assert same(sp.diff(merged, eps) ** 2, sp.diff(TWO_STEPS, e_1) ** 2 + sp.diff(TWO_STEPS, e_2) ** 2)
+
+
+@checks("fwd-alpha-bar")
+def _():
+    r"""\bar\alpha_t = \alpha_1\alpha_2\cdots\alpha_t, \qquad \bar\alpha_0 = 1 ."""
+    # The share of the data's variance that is left; and the library's array, entry 0 included.
+    found = schedules.Schedule(torch.tensor(ALPHA)).alpha_bar
+    for t in range(T + 1):
+        product = math.prod(ALPHA[s] for s in range(1, t + 1))
+        assert abs(product - WEIGHTS[t, 0] ** 2) < ROUNDING
+        assert abs(product - found[t]) < ROUNDING
+
+
+@checks("fwd-induction")
+def _():
+    r"""\alpha_t\,(1-\bar\alpha_{t-1}) + (1-\alpha_t) = 1-\bar\alpha_t ."""
+    # From one jump to t − 1 and one step: the squared weights of the two noises.
+    jump_and_step = step(step(x_0, kept, e_1), alpha, e_2)
+    left = alpha * (1 - kept) + (1 - alpha)
+    assert same(left, sp.diff(jump_and_step, e_1) ** 2 + sp.diff(jump_and_step, e_2) ** 2)
+    assert same(left, 1 - alpha * kept)  # ᾱ_t = α_t ᾱ_{t−1}
+
+
+@checks("fwd-jump")
+def _():
+    r"""x_t = \sqrt{\bar\alpha_t}\;x_0 + \sqrt{1-\bar\alpha_t}\;\varepsilon, \qquad \varepsilon \sim \mathcal
+    N(0, I)."""
+    # The chain, run step by step: independent noises, so their squared weights add up.
+    for t in range(1, T + 1):
+        signal, noise = math.sqrt(KEPT[t]), math.sqrt(1 - KEPT[t])
+        assert abs(signal - WEIGHTS[t, 0]) < ROUNDING
+        assert abs(noise**2 - (WEIGHTS[t, 1:] ** 2).sum()) < ROUNDING
+
+
+@checks("fwd-marginal")
+def _():
+    r"""q(x_t\mid x_0) = \mathcal N\big(x_t;\ \sqrt{\bar\alpha_t}\,x_0,\ (1-\bar\alpha_t) I\big)."""
+    # Step by step, all ways to x_t added up: q(x_t | x_0) = ∫ q(x_t | x_{t−1}) q(x_{t−1} | x_0) dx_{t−1}.
+    grid = np.arange(-9, 9, 0.1)
+    density = np.exp(log_q(grid, START, 1))
+    for t in range(1, T + 1):
+        if t > 1:
+            density = np.exp(log_q(grid[:, None], grid, t)) @ density * 0.1
+        formula = norm.pdf(grid, math.sqrt(KEPT[t]) * START, math.sqrt(1 - KEPT[t]))
+        assert np.allclose(formula, density, rtol=0, atol=ROUNDING)
+
+
+@checks("fwd-noise-mix")
+def _():
+    r"""\varepsilon = \frac{1}{\sqrt{1-\bar\alpha_t}}\,\sum_{s=1}^{t}
+    \sqrt{\frac{\bar\alpha_t}{\bar\alpha_s}}\,\sqrt{1-\alpha_s}\;\varepsilon^*_s ."""
+    # The noises as the chain weighs them, divided by the standard deviation of their sum.
+    for t in range(1, T + 1):
+        mix, s = np.zeros(T + 1), np.arange(1, t + 1)
+        mix[s] = np.sqrt(KEPT[t] / KEPT[s]) * np.sqrt(1 - ALPHA[s]) / math.sqrt(1 - KEPT[t])
+        whole = np.linalg.norm(WEIGHTS[t, 1:])
+        assert np.allclose(mix[1:], WEIGHTS[t, 1:] / whole, rtol=0, atol=ROUNDING)
+
+
+# --- schedules ----------------------------------------------------------------------------------------------
+
+
+@checks("fwd-snr")
+def _():
+    r"""\mathrm{SNR}(t) = \frac{\bar\alpha_t}{1-\bar\alpha_t} ."""
+    # For data of variance 1: the variances of the signal and of all the noises in x_t.
+    found = schedules.Schedule(torch.tensor(ALPHA)).snr
+    for t in range(1, T + 1):
+        ratio = KEPT[t] / (1 - KEPT[t])
+        assert abs(ratio - WEIGHTS[t, 0] ** 2 / (WEIGHTS[t, 1:] ** 2).sum()) < ROUNDING
+        assert abs(ratio - found[t]) < ROUNDING
+
+
+@checks("fwd-snr-inverse")
+def _():
+    r"""\bar\alpha_t = \frac{\mathrm{SNR}(t)}{1+\mathrm{SNR}(t)} ."""
+    snr = step(x_0, kept, eps)
+    snr = sp.diff(snr, x_0) ** 2 / sp.diff(snr, eps) ** 2
+    assert same(snr / (1 + snr), kept)
+
+
+def on_the_way(steps):
+    """(t − 1)/(T − 1) for t = 1…T."""
+    t = np.arange(1, steps + 1)
+    return (t - 1) / (steps - 1)
+
+
+@checks("fwd-linear")
+def _():
+    r"""\beta_t = \beta_1 + \frac{t-1}{T-1}\,(\beta_T - \beta_1)."""
+    beta_1, beta_T, steps = 1e-4, 0.02, 1000
+    formula = beta_1 + on_the_way(steps) * (beta_T - beta_1)
+    assert np.allclose(schedules.linear(steps).alpha[1:], 1 - formula, rtol=0, atol=4 * EPS)
+    assert np.allclose(formula[[0, -1]], [beta_1, beta_T], rtol=EPS, atol=0)
+    assert np.ptp(np.diff(formula)) < 4 * EPS  # evenly
+
+
+@checks("fwd-cosine")
+def _():
+    r"""\bar\alpha_t = \frac{f(t)}{f(0)}, \qquad f(t) = \cos^2\Big(\frac{t/T + s}{1+s}\cdot\frac{\pi}{2}\Big),
+    \qquad s = 0.008 ."""
+    steps, s = 1000, 0.008
+    f = np.cos((np.arange(steps + 1) / steps + s) / (1 + s) * math.pi / 2) ** 2
+    schedule = schedules.cosine(steps)
+    # One step's rounding is magnified where f is small, and there are a thousand steps.
+    assert np.allclose(schedule.alpha_bar[:-1], (f / f[0])[:-1], rtol=steps * EPS / f[-2] ** 0.5, atol=0)
+    assert 1 - f[-1] / f[-2] > 0.999  # only the last step needs the limit
+    assert abs(schedule.beta[-1] - 0.999) < 4 * EPS
+
+
+@checks("fwd-sigmoid")
+def _():
+    r"""\beta_t = 10^{-5} + (0.3 - 10^{-5})\;\sigma(u_t), \qquad u_t = -18 + 28\,\frac{t-1}{T-1} ."""
+    u = -18 + 28 * on_the_way(40)
+    formula = 1e-5 + (0.3 - 1e-5) / (1 + np.exp(-u))
+    assert np.allclose(schedules.sigmoid(40).alpha[1:], 1 - formula, rtol=0, atol=4 * EPS)
+    assert abs(u[-1] - 10) < 40 * EPS
+
+
+@checks("fwd-even")
+def _():
+    r"""\log\sigma_t = \log\sigma_1 + \frac{t-1}{T-1}\,\big(\log\sigma_T - \log\sigma_1\big)."""
+    first, last, steps = math.log(0.005), math.log(20), 100
+    formula = first + on_the_way(steps) * (last - first)
+    schedule = schedules.even_log_snr(steps)
+    # The rounding of a hundred factors in ᾱ_t, magnified where 1 − ᾱ_t is small: 0.005² at t = 1.
+    rounding = steps * EPS / 0.005**2
+    assert np.allclose(-schedule.snr[1:].log() / 2, formula, rtol=0, atol=rounding)
+    factors = schedule.snr[2:] / schedule.snr[1:-1]
+    assert np.allclose(factors, factors[0], rtol=4 * rounding, atol=0)  # every step divides the SNR alike
+
+
+# --- does it end in pure noise? -----------------------------------------------------------------------------
+
+
+def prior_gap(start):
+    """KL(q(x_T | x_0) ‖ N(0, I)) by its definition, coordinate by coordinate, for the chain's x_T."""
+    return sum(float(kl(x * WEIGHTS[T, 0], COVARIANCE[T, T], 0, 1)) for x in start)
+
+
+@checks("fwd-prior-gap")
+def _():
+    r"""D_{\mathrm{KL}}\big(q(x_T\mid x_0)\,\big\|\,\mathcal N(0, I)\big) = \frac12\Big(\bar\alpha_T\,\lVert
+    x_0\rVert^2 - D\,\bar\alpha_T - D\log(1-\bar\alpha_T)\Big)."""
+    square = math.hypot(*STARTS) ** 2
+    formula = (KEPT[T] * square - D * KEPT[T] - D * math.log(1 - KEPT[T])) / 2
+    assert abs(formula - prior_gap(STARTS)) < ROUNDING
+
+
+@checks("fwd-prior-gap-mean")
+def _():
+    r"""\mathbb E_{x_0}\, D_{\mathrm{KL}}\big(q(x_T\mid x_0)\,\big\|\,\mathcal N(0, I)\big) = -\frac
+    D2\,\log(1-\bar\alpha_T)."""
+    # Data in standard units: ‖x_0‖² is D = 2 on average, not in every point, nor alike in both coordinates.
+    data = np.array([[2, 0.3], [-1, 0.5], [-0.5, -1], [-0.5, 0.2]])
+    data = (data - data.mean(axis=0)) / (data - data.mean(axis=0)).std()
+    gaps = [prior_gap(point) for point in data]
+    assert abs(-2 / 2 * math.log(1 - KEPT[T]) - np.mean(gaps)) < ROUNDING
+    assert np.ptp(gaps) > 0.01
+
+
+@checks("fwd-exact-return")
+def _():
+    r"""q(x_0 = x^{(i)}\mid x_T) = \frac{\mathcal N\big(x_T;\ \sqrt{\bar\alpha_T}\,x^{(i)},\ (1-\bar\alpha_T)
+    I\big)}{\sum_j \mathcal N\big(x_T;\ \sqrt{\bar\alpha_T}\,x^{(j)},\ (1-\bar\alpha_T) I\big)} ."""
+    points, x_T = np.array([[1.0, 0.0], [-0.5, 2.0], [0.3, -1.0]]), np.array([0.5, 0.2])
+    apart = ((x_T - math.sqrt(KEPT[T]) * points) ** 2).sum(axis=1)
+    density = np.exp(-apart / (2 * (1 - KEPT[T]))) / (2 * math.pi * (1 - KEPT[T]))
+    # Bayes' rule: the joint density of a point, which has the chance 1/3, and of the state after T steps.
+    joint = [multivariate_normal.pdf(x_T, WEIGHTS[T, 0] * x, COVARIANCE[T, T]) / 3 for x in points]
+    assert np.allclose(density / density.sum(), joint / np.sum(joint), rtol=ROUNDING, atol=0)
+
+
+@checks("fwd-gap-split")
+def _():
+    r"""\begin{aligned} \mathbb E_{x_0} D_{\mathrm{KL}}\big(q(x_T\mid x_0)\,\big\|\,\mathcal N(0, I)\big) ={}
+    & \mathbb E_{x_0} D_{\mathrm{KL}}\big(q(x_T\mid x_0)\,\big\|\,q(x_T)\big) \\ & +
+    D_{\mathrm{KL}}\big(q(x_T)\,\big\|\,\mathcal N(0, I)\big). \end{aligned}"""
+    # A chain that ends early, after two steps, and data that is one of three points; sums over a grid.
+    x, data = np.arange(-9, 9, 0.05), (-1.1, 0.2, 1.6)
+    known = [norm.pdf(x, WEIGHTS[2, 0] * start, math.sqrt(COVARIANCE[2, 2])) for start in data]
+    cloud, noise = sum(known) / len(data), norm.pdf(x)
+
+    def divergence(p, q):
+        return (p * np.log(p / q)).sum() * 0.05
+
+    told = np.mean([divergence(q, cloud) for q in known])
+    assert abs(np.mean([divergence(q, noise) for q in known]) - told - divergence(cloud, noise)) < ROUNDING
+    assert min(told, divergence(cloud, noise)) > 0.01
+
+
+# --- the model, and its bound -------------------------------------------------------------------------------
+
+
+def steps_p(x):
+    """log p(x_{t−1} | x_t) along a path, for t = 1…T."""
+    return [log_p(x[t - 1], x[t], t) for t in range(1, T + 1)]
+
+
+def steps_q(x):
+    """log q(x_t | x_{t−1}) along a path, for t = 1…T."""
+    return [log_q(x[t], x[t - 1], t) for t in range(1, T + 1)]
+
+
+@checks("fwd-model")
+def _():
+    r"""p_\theta(x_{0:T}) = p(x_T)\,\prod_{t=1}^{T} p_\theta(x_{t-1}\mid x_t)."""
+    # The states as linear functions of the model's noises: their joint Gaussian density.
+    for x in PATHS:
+        assert abs(norm.logpdf(x[T]) + sum(steps_p(x)) - joint_p().logpdf(x)) < ROUNDING
+
+
+@checks("fwd-chain")
+def _():
+    r"""q(x_{1:T}\mid x_0) = \prod_{t=1}^{T} q(x_t\mid x_{t-1})."""
+    for x in PATHS:
+        assert abs(sum(steps_q(x)) - joint_q().logpdf(x[1:])) < ROUNDING
+
+
+@checks("fwd-evidence")
+def _():
+    r"""\log p_\theta(x_0) = \log \int p_\theta(x_{0:T})\;dx_{1:T} ."""
+    # A sum over a grid of all (x_1, …, x_T): its error is far below rounding for Gaussians this wide.
+    x = [START, *np.meshgrid(*[np.arange(-8, 8.1, 0.4)] * T, indexing="ij", sparse=True)]
+    joint = np.exp(norm.logpdf(x[T]) + sum(steps_p(x)))
+    assert abs(math.log(joint.sum() * 0.4**T) - log_evidence()) < ROUNDING
+
+
+@checks("fwd-multiply")
+def _():
+    r"""\log p_\theta(x_0) = \log\, \mathbb E_{q(x_{1:T}\mid x_0)}\bigg[\frac{p_\theta(x_{0:T})}{q(x_{1:T}\mid
+    x_0)}\bigg]."""
+    average = mean(lambda *x: np.exp(log_ratio(np.stack(x, axis=1))), *range(1, T + 1), nodes=24)
+    assert abs(math.log(average) - log_evidence()) < ROUNDING
+
+
+def elbo():
+    """E_{q(x_{1:T} | x_0)} log p(x_{0:T})/q(x_{1:T} | x_0)."""
+    return mean(lambda *x: log_ratio(np.stack(x, axis=1)), *range(1, T + 1))
+
+
+@checks("fwd-elbo")
+def _():
+    r"""\log p_\theta(x_0) \;\ge\; \mathbb E_{q(x_{1:T}\mid
+    x_0)}\bigg[\log\frac{p_\theta(x_{0:T})}{q(x_{1:T}\mid x_0)}\bigg]."""
+    # What the inequality loses is the KL divergence of the two distributions of the latents.
+    assert abs(log_evidence() - gap() - elbo()) < ROUNDING
+    assert log_evidence() > elbo()
+
+
+@checks("fwd-log-ratio")
+def _():
+    r"""\log\frac{p_\theta(x_{0:T})}{q(x_{1:T}\mid x_0)} = \log p(x_T) + \sum_{t=1}^{T}\log
+    p_\theta(x_{t-1}\mid x_t) - \sum_{t=1}^{T}\log q(x_t\mid x_{t-1})."""
+    for x in PATHS:
+        total = norm.logpdf(x[T]) + sum(steps_p(x)) - sum(steps_q(x))
+        assert abs(total - log_ratio(x[1:])) < ROUNDING
+
+
+@checks("fwd-rename")
+def _():
+    r"""\sum_{t=1}^{T}\log p_\theta(x_{t-1}\mid x_t) = \log p_\theta(x_0\mid x_1) + \sum_{t=1}^{T-1}\log
+    p_\theta(x_t\mid x_{t+1})."""
+    for x in PATHS:
+        renamed = log_p(x[0], x[1], 1) + sum(log_p(x[t], x[t + 1], t + 1) for t in range(1, T))
+        assert abs(sum(steps_p(x)) - renamed) < ROUNDING
+
+
+@checks("fwd-pairs")
+def _():
+    r"""\log\frac{p_\theta(x_{0:T})}{q(x_{1:T}\mid x_0)} = \log p_\theta(x_0\mid x_1) - \log\frac{q(x_T\mid
+    x_{T-1})}{p(x_T)} - \sum_{t=1}^{T-1}\log\frac{q(x_t\mid x_{t-1})}{p_\theta(x_t\mid x_{t+1})} ."""
+    for x in PATHS:
+        pairs = [log_q(x[t], x[t - 1], t) - log_p(x[t], x[t + 1], t + 1) for t in range(1, T)]
+        prior = log_q(x[T], x[T - 1], T) - norm.logpdf(x[T])
+        assert abs(log_p(x[0], x[1], 1) - prior - sum(pairs) - log_ratio(x[1:])) < ROUNDING
+
+
+@checks("fwd-first-form")
+def _():
+    r"""\begin{aligned} \log p_\theta(x_0) \;\ge\;\; & \mathbb E_{q(x_1\mid x_0)}\big[\log p_\theta(x_0\mid
+    x_1)\big] \\ & - \mathbb E_{q(x_{T-1}\mid x_0)}\big[D_{\mathrm{KL}}\big(q(x_T\mid
+    x_{T-1})\,\big\|\,p(x_T)\big)\big] \\ & - \sum_{t=1}^{T-1}\mathbb E_{q(x_{t-1},\,x_t,\,x_{t+1}\mid
+    x_0)}\Big[\log q(x_t\mid x_{t-1}) - \log p_\theta(x_t\mid x_{t+1})\Big]. \end{aligned}"""
+
+    def difference(below, x, above, t):
+        return log_q(x, below, t) - log_p(x, above, t + 1)
+
+    def divergence(below, above, t):
+        p_mean = SLOPE[t + 1] * above + SHIFT[t + 1]
+        return kl(math.sqrt(ALPHA[t]) * below, 1 - ALPHA[t], p_mean, VAR[t + 1])
+
+    inner = range(1, T)
+    data = mean(lambda x: log_p(START, x, 1), 1)
+    prior = mean(lambda x: kl(math.sqrt(ALPHA[T]) * x, 1 - ALPHA[T], 0, 1), T - 1)
+    third = sum(mean(lambda *x, t=t: difference(*x, t), t - 1, t, t + 1) for t in inner)
+    bound = data - prior - third
+    assert log_evidence() > bound
+    assert abs(log_evidence() - gap() - bound) < ROUNDING
+    # Drawing x_t without regard to x_{t+1}, as a KL divergence does, gives another number.
+    assert abs(sum(mean(lambda *x, t=t: divergence(*x, t), t - 1, t + 1) for t in inner) - third) > 0.1
+
+
+def negative_entropy(t):
+    """The known average of log q(x_t | x_{t−1}), as the chapter gives it."""
+    return -D / 2 * math.log(2 * math.pi * math.e * (1 - ALPHA[t]))
+
+
+@checks("fwd-entropy")
+def _():
+    r"""\mathbb E_{q(x_{t-1},\,x_t\mid x_0)}\big[\log q(x_t\mid x_{t-1})\big] = -\frac D2\,\log\big(2\pi
+    e\,(1-\alpha_t)\big)."""
+    for t in range(1, T + 1):
+        average = sum(mean(lambda *x, t=t: log_q(*x[::-1], t), t - 1, t, start=x) for x in STARTS)
+        assert abs(negative_entropy(t) - average) < ROUNDING
+
+
+@checks("fwd-consistency")
+def _():
+    r"""\begin{aligned} \mathbb E_{q(x_{t-1},\,x_t,\,x_{t+1}\mid x_0)}\Big[\log\frac{q(x_t\mid
+    x_{t-1})}{p_\theta(x_t\mid x_{t+1})}\Big] ={} & \mathbb E_{q(x_t,\,x_{t+1}\mid x_0)}\big[-\log
+    p_\theta(x_t\mid x_{t+1})\big] \\ & - \frac D2\,\log\big(2\pi e\,(1-\alpha_t)\big). \end{aligned}"""
+    for t in range(1, T):
+
+        def ratio(below, x, above, t=t):
+            return log_q(x, below, t) - log_p(x, above, t + 1)
+
+        def cross(x, above, t=t):
+            return -log_p(x, above, t + 1)
+
+        left = sum(mean(ratio, t - 1, t, t + 1, start=start) for start in STARTS)
+        right = sum(mean(cross, t, t + 1, start=start) for start in STARTS) + negative_entropy(t)
+        assert abs(left - right) < ROUNDING
+
+
+# --- train the way back -------------------------------------------------------------------------------------
+
+
+@checks("fwd-undo")
+def _():
+    r"""x_{t-1} = \frac{x_t - \sqrt{1-\alpha_t}\;\varepsilon^*_t}{\sqrt{\alpha_t}} ."""
+    after = step(x_2, alpha, e_1)
+    assert same((after - sp.sqrt(1 - alpha) * e_1) / sp.sqrt(alpha), x_2)
+
+
+REVERSE_MEAN = (x_t - sp.sqrt(1 - alpha) * guess) / sp.sqrt(alpha)
+
+
+@checks("fwd-mean")
+def _():
+    r"""\mu_\theta(x_t, t) = \frac{x_t - \sqrt{1-\alpha_t}\;n_\theta(x_t, t)}{\sqrt{\alpha_t}} ."""
+    # Where the step must have begun if the guess is right: from there it leads to x_t.
+    assert same(step(REVERSE_MEAN, alpha, guess), x_t)
+
+
+@checks("fwd-noise-error")
+def _():
+    r"""-\log p_\theta(x_{t-1}\mid x_t) = \frac{1}{2\alpha_t}\,\big\lVert \varepsilon^*_t - n_\theta(x_t,
+    t)\big\rVert^2 + \frac D2\,\log\big(2\pi(1-\alpha_t)\big)."""
+    guesses, noises, t = (0.4, -1.3, 0.9), (-0.6, 0.8, 1.7), 3
+    share, density = ALPHA[t], 0
+    for before, noise, guessed in zip(STARTS, noises, guesses, strict=True):
+        after = math.sqrt(share) * before + math.sqrt(1 - share) * noise
+        reverse_mean = float(REVERSE_MEAN.subs({x_t: after, alpha: share, guess: guessed}))
+        density += norm.logpdf(before, reverse_mean, math.sqrt(1 - share))
+    error = math.dist(noises, guesses) ** 2
+    formula = error / (2 * share) + D / 2 * math.log(2 * math.pi * (1 - share))
+    assert abs(formula + density) < ROUNDING
+
+
+def share_of_last(t):
+    """ρ_t, as the chapter gives it."""
+    return (1 - ALPHA[t]) / (1 - KEPT[t])
+
+
+@checks("fwd-share")
+def _():
+    r"""\rho_t = \frac{1-\alpha_t}{1-\bar\alpha_t} ."""
+    for t in range(1, T + 1):
+        squares = WEIGHTS[t, 1:] ** 2
+        assert abs(share_of_last(t) - squares[t - 1] / squares.sum()) < ROUNDING
+
+
+@checks("fwd-unexplained")
+def _():
+    r"""\mathbb E\,\big\lVert \varepsilon^*_t - \sqrt{\rho_t}\;\varepsilon\big\rVert^2 = (1-\rho_t)\,D ."""
+    for t in range(1, T + 1):
+        weights = WEIGHTS[t, 1:] / np.linalg.norm(WEIGHTS[t, 1:])  # of the ε*_s in ε
+        own = np.eye(T)[t - 1]
+        left_over = D * ((own - math.sqrt(share_of_last(t)) * weights) ** 2).sum()
+        assert abs(left_over - (1 - share_of_last(t)) * D) < ROUNDING
+        # And no other multiple of ε leaves less: what remains is uncorrelated with ε.
+        assert abs((own - math.sqrt(share_of_last(t)) * weights) @ weights) < ROUNDING
+
+
+# --- the lens, an exercise ----------------------------------------------------------------------------------
+
+
+@checks("fwd-beta-tilde")
+def _():
+    r"""\tilde\beta_t = \frac{(1-\alpha_t)(1-\bar\alpha_{t-1})}{1-\bar\alpha_t},"""
+    # x_{t−1} and x_t are jointly Gaussian given x_0: the rule for conditioning one on the other.
+    for t in range(1, T + 1):
+        var, covariance = COVARIANCE[t - 1, t - 1], COVARIANCE[t - 1, t]
+        formula = (1 - ALPHA[t]) * (1 - KEPT[t - 1]) / (1 - KEPT[t])
+        assert abs(formula - (var - covariance**2 / COVARIANCE[t, t])) < ROUNDING
+
+
+@checks("fwd-between")
+def _():
+    r"""q(x_t\mid x_s) = \mathcal N\Big(x_t;\ \sqrt{\bar\alpha_t/\bar\alpha_s}\;x_s,\
+    \big(1-\bar\alpha_t/\bar\alpha_s\big) I\Big)."""
+    for s in range(T):
+        weights = chain_weights(start=s)
+        for t in range(s + 1, T + 1):
+            assert abs(math.sqrt(KEPT[t] / KEPT[s]) - weights[t, 0]) < ROUNDING
+            assert abs((1 - KEPT[t] / KEPT[s]) - (weights[t, 1:] ** 2).sum()) < ROUNDING
