@@ -287,18 +287,19 @@ def three_densities():
 
 @checks("post-three")
 def _():
-    r"""q(x_{t-1}\mid x_t, x_0) = \frac{\mathcal N\big(x_t;\ \sqrt{\alpha_t}\,x_{t-1},\
-    (1-\alpha_t)I\big)\;\mathcal N\big(x_{t-1};\ \sqrt{\bar\alpha_{t-1}}\,x_0,\
-    (1-\bar\alpha_{t-1})I\big)}{\mathcal N\big(x_t;\ \sqrt{\bar\alpha_t}\,x_0,\ (1-\bar\alpha_t)I\big)} ."""
+    r"""\begin{aligned} q(x_{t-1}\mid x_t, x_0) ={} & \mathcal N\big(x_t;\ \sqrt{\alpha_t}\,x_{t-1},\
+    (1-\alpha_t)I\big) \\ & \times \frac{\mathcal N\big(x_{t-1};\ \sqrt{\bar\alpha_{t-1}}\,x_0,\
+    (1-\bar\alpha_{t-1})I\big)}{\mathcal N\big(x_t;\ \sqrt{\bar\alpha_t}\,x_0,\
+    (1-\bar\alpha_t)I\big)} . \end{aligned}"""
     assert same(three_densities(), gauss(y, true_mean, true_var))
 
 
 @checks("post-exponents")
 def _():
-    r"""q(x_{t-1}\mid x_t, x_0) = C\,e^{-E/2}, \qquad E =
+    r"""\begin{aligned} q(x_{t-1}\mid x_t, x_0) & = C\,e^{-E/2}, \\ E & =
     \frac{(x_t-\sqrt{\alpha_t}\,x_{t-1})^2}{1-\alpha_t} +
     \frac{(x_{t-1}-\sqrt{\bar\alpha_{t-1}}\,x_0)^2}{1-\bar\alpha_{t-1}} -
-    \frac{(x_t-\sqrt{\bar\alpha_t}\,x_0)^2}{1-\bar\alpha_t} ."""
+    \frac{(x_t-\sqrt{\bar\alpha_t}\,x_0)^2}{1-\bar\alpha_t} . \end{aligned}"""
     written = (
         (x_t - sp.sqrt(alpha) * y) ** 2 / (1 - alpha)
         + (y - sp.sqrt(before) * x_0) ** 2 / (1 - before)
@@ -512,8 +513,9 @@ def _():
 
 @checks("post-weighted")
 def _():
-    r"""\lambda = \frac{1}{c_1} + \frac{1}{c_2}, \qquad \mu_q = \frac{1}{\lambda}\Big(\frac{\mu_1\,x_0}{c_1}
-    + \frac{\mu_2\,x_t}{c_2}\Big), \qquad \tilde\beta_t = \frac1\lambda ."""
+    r"""\begin{aligned} \lambda & = \frac{1}{c_1} + \frac{1}{c_2}, \\ \mu_q & =
+    \frac{1}{\lambda}\Big(\frac{\mu_1\,x_0}{c_1} + \frac{\mu_2\,x_t}{c_2}\Big), \qquad
+    \tilde\beta_t = \frac1\lambda . \end{aligned}"""
     lam = 1 / C_1 + 1 / C_2
     assert same((MU_1 * x_0 / C_1 + MU_2 * x_t / C_2) / lam, true_mean)
     assert same(1 / lam, true_var)
@@ -547,8 +549,9 @@ def _():
 
 @checks("post-ratio-steps")
 def _():
-    r"""\log\frac{q(x_{1:T}\mid x_0)}{p_\theta(x_{0:T})} = -\log p(x_T) - \log p_\theta(x_0\mid x_1) + \log
-    q(x_1\mid x_0) + \sum_{t=2}^{T} \log\frac{q(x_t\mid x_{t-1})}{p_\theta(x_{t-1}\mid x_t)} ."""
+    r"""\begin{aligned} \log\frac{q(x_{1:T}\mid x_0)}{p_\theta(x_{0:T})} ={} & {-\log p(x_T)} - \log
+    p_\theta(x_0\mid x_1) + \log q(x_1\mid x_0) \\ & + \sum_{t=2}^{T} \log\frac{q(x_t\mid
+    x_{t-1})}{p_\theta(x_{t-1}\mid x_t)} . \end{aligned}"""
     steps = Steps()
     q, p = steps.q_joint(), multivariate_normal(np.zeros(4), steps.p_cov())
     for x in SOME:
@@ -574,9 +577,10 @@ def _():
 
 @checks("post-telescope")
 def _():
-    r"""\prod_{t=2}^{T}\frac{q(x_t\mid x_0)}{q(x_{t-1}\mid x_0)} = \frac{q(x_2\mid x_0)}{q(x_1\mid
-    x_0)}\cdot\frac{q(x_3\mid x_0)}{q(x_2\mid x_0)}\cdots\frac{q(x_{T-1}\mid x_0)}{q(x_{T-2}\mid
-    x_0)}\cdot\frac{q(x_T\mid x_0)}{q(x_{T-1}\mid x_0)} = \frac{q(x_T\mid x_0)}{q(x_1\mid x_0)} ."""
+    r"""\begin{aligned} \prod_{t=2}^{T}\frac{q(x_t\mid x_0)}{q(x_{t-1}\mid x_0)} & = \frac{q(x_2\mid
+    x_0)}{q(x_1\mid x_0)}\cdot\frac{q(x_3\mid x_0)}{q(x_2\mid x_0)}\cdots\frac{q(x_{T-1}\mid
+    x_0)}{q(x_{T-2}\mid x_0)}\cdot\frac{q(x_T\mid x_0)}{q(x_{T-1}\mid x_0)} \\ & = \frac{q(x_T\mid
+    x_0)}{q(x_1\mid x_0)} . \end{aligned}"""
     steps = Steps()
     for x in SOME:
         jump = [None, *(np.exp(steps.log_jump(t, x[t - 1])) for t in (1, 2, 3))]
@@ -585,8 +589,8 @@ def _():
 
 @checks("post-chain-backwards")
 def _():
-    r"""q(x_{1:T}\mid x_0) = q(x_1\mid x_0)\prod_{t=2}^{T} q(x_t\mid x_{t-1}) = q(x_T\mid
-    x_0)\prod_{t=2}^{T} q(x_{t-1}\mid x_t, x_0) ."""
+    r"""\begin{aligned} q(x_{1:T}\mid x_0) & = q(x_1\mid x_0)\prod_{t=2}^{T} q(x_t\mid x_{t-1}) \\ & =
+    q(x_T\mid x_0)\prod_{t=2}^{T} q(x_{t-1}\mid x_t, x_0) . \end{aligned}"""
     steps = Steps()
     for x in SOME:
         x_1, x_2, x_3 = x
@@ -599,9 +603,9 @@ def _():
 
 @checks("post-regrouped")
 def _():
-    r"""\log\frac{q(x_{1:T}\mid x_0)}{p_\theta(x_{0:T})} = \log\frac{q(x_T\mid x_0)}{p(x_T)} +
-    \sum_{t=2}^{T}\log\frac{q(x_{t-1}\mid x_t, x_0)}{p_\theta(x_{t-1}\mid x_t)} - \log p_\theta(x_0\mid x_1)
-    ."""
+    r"""\begin{aligned} \log\frac{q(x_{1:T}\mid x_0)}{p_\theta(x_{0:T})} ={} & \log\frac{q(x_T\mid
+    x_0)}{p(x_T)} + \sum_{t=2}^{T}\log\frac{q(x_{t-1}\mid x_t, x_0)}{p_\theta(x_{t-1}\mid x_t)} \\
+    & - \log p_\theta(x_0\mid x_1) . \end{aligned}"""
     steps = Steps()
     q, p = steps.q_joint(), multivariate_normal(np.zeros(4), steps.p_cov())
     for x in SOME:
@@ -623,9 +627,10 @@ def nested(steps, t, f):
 
 @checks("post-tower")
 def _():
-    r"""\mathbb E_{q(x_{t-1}, x_t\mid x_0)}\Big[\log\frac{q(x_{t-1}\mid x_t, x_0)}{p_\theta(x_{t-1}\mid
-    x_t)}\Big] = \mathbb E_{q(x_t\mid x_0)}\,\mathbb E_{q(x_{t-1}\mid x_t, x_0)}\Big[\log\frac{q(x_{t-1}\mid
-    x_t, x_0)}{p_\theta(x_{t-1}\mid x_t)}\Big] ."""
+    r"""\begin{aligned} & \mathbb E_{q(x_{t-1}, x_t\mid x_0)}\Big[\log\frac{q(x_{t-1}\mid x_t,
+    x_0)}{p_\theta(x_{t-1}\mid x_t)}\Big] \\ & \quad = \mathbb E_{q(x_t\mid x_0)}\,\mathbb
+    E_{q(x_{t-1}\mid x_t, x_0)}\Big[\log\frac{q(x_{t-1}\mid x_t, x_0)}{p_\theta(x_{t-1}\mid
+    x_t)}\Big] . \end{aligned}"""
     steps = Steps()
     for t in (2, 3):
 
@@ -726,8 +731,9 @@ def _():
 
 @checks("post-kl")
 def _():
-    r"""D_{\mathrm{KL}}\big(\mathcal N(m, \mathrm{diag}(v))\,\big\|\,\mathcal N(n, \mathrm{diag}(w))\big) =
-    \frac12\sum_{d=1}^{D}\Big(\frac{v_d}{w_d} - 1 - \log\frac{v_d}{w_d} + \frac{(m_d-n_d)^2}{w_d}\Big) ."""
+    r"""\begin{aligned} & D_{\mathrm{KL}}\big(\mathcal N(m, \mathrm{diag}(v))\,\big\|\,\mathcal N(n,
+    \mathrm{diag}(w))\big) \\ & \quad = \frac12\sum_{d=1}^{D}\Big(\frac{v_d}{w_d} - 1 -
+    \log\frac{v_d}{w_d} + \frac{(m_d-n_d)^2}{w_d}\Big) . \end{aligned}"""
     m, v, n, w = torch.tensor(PAIRS, dtype=torch.float64).T
     written = (v / w - 1 - (v / w).log() + (m - n) ** 2 / w).sum() / 2
     q, p = (Independent(Normal(mean, var.sqrt()), 1) for mean, var in ((m, v), (n, w)))
@@ -817,8 +823,9 @@ def _():
 
 @checks("post-same-gradient")
 def _():
-    r"""\mathbb E_{q(x_{t-1}\mid x_t, x_0)}\big[-\nabla_\theta\log p_\theta(x_{t-1}\mid x_t)\big] =
-    \nabla_\theta\,D_{\mathrm{KL}}\big(q(x_{t-1}\mid x_t, x_0)\,\big\|\,p_\theta(x_{t-1}\mid x_t)\big) ."""
+    r"""\begin{aligned} & \mathbb E_{q(x_{t-1}\mid x_t, x_0)}\big[-\nabla_\theta\log p_\theta(x_{t-1}\mid
+    x_t)\big] \\ & \quad = \nabla_\theta\,D_{\mathrm{KL}}\big(q(x_{t-1}\mid x_t,
+    x_0)\,\big\|\,p_\theta(x_{t-1}\mid x_t)\big) . \end{aligned}"""
     m, v, later = 0.4, 0.3, 1.3  # q = N(m, v); p = N(θ_1 x_t, exp θ_2)
     theta = np.array([0.6, -0.5])
     draws = m + math.sqrt(v) * NODES
@@ -903,8 +910,9 @@ def _():
 
 @checks("post-null-information")
 def _():
-    r"""I(x_0;\ x_{t-1}\mid x_t) = \mathbb E\;D_{\mathrm{KL}}\big(q(x_{t-1}\mid x_t,
-    x_0)\,\big\|\,q(x_{t-1}\mid x_t)\big) = \frac D2\log\frac{\beta_t}{\tilde\beta_t} ."""
+    r"""\begin{aligned} I(x_0;\ x_{t-1}\mid x_t) & = \mathbb E\;D_{\mathrm{KL}}\big(q(x_{t-1}\mid x_t,
+    x_0)\,\big\|\,q(x_{t-1}\mid x_t)\big) \\ & = \frac D2\log\frac{\beta_t}{\tilde\beta_t} .
+    \end{aligned}"""
     steps = Steps()
     cov = null_cov(steps)
     for t in (2, 3):
@@ -925,9 +933,10 @@ def _():
 
 @checks("post-oracle")
 def _():
-    r"""m(x_t) = \mathbb E[x_0\mid x_t] = \sum_{i=1}^{N} r_i\,x_0^{(i)}, \qquad r_i = \frac{\exp(-\lVert
+    r"""\begin{aligned} m(x_t) & = \mathbb E[x_0\mid x_t] = \sum_{i=1}^{N} r_i\,x_0^{(i)}, \\ r_i & =
+    \frac{\exp(-\lVert
     x_t-\sqrt{\bar\alpha_t}\,x_0^{(i)}\rVert^2/2(1-\bar\alpha_t))}{\sum_{j=1}^{N}\exp(-\lVert
-    x_t-\sqrt{\bar\alpha_t}\,x_0^{(j)}\rVert^2/2(1-\bar\alpha_t))} ."""
+    x_t-\sqrt{\bar\alpha_t}\,x_0^{(j)}\rVert^2/2(1-\bar\alpha_t))} . \end{aligned}"""
     data, kept, here = np.array([[1, 0.2], [-0.5, 1], [0, -1.3]]), 0.6, np.array([0.4, -0.1])
     weights = np.exp(-((here - math.sqrt(kept) * data) ** 2).sum(1) / (2 * (1 - kept)))
     likely = [multivariate_normal(math.sqrt(kept) * x, (1 - kept) * np.eye(2)).pdf(here) for x in data]
@@ -972,9 +981,9 @@ def _():
 
 @checks("post-above")
 def _():
-    r"""\mathbb E\big[D_{\mathrm{KL}}(q(x_{t-1}\mid x_t, x_0)\,\|\,p)\ \big|\ x_t\big] =
-    D_{\mathrm{KL}}\big(\mathcal N(n^\star, \mathrm{diag}(s^{\star2}))\,\big\|\,p\big) +
-    \frac12\sum_{d=1}^{D}\log\frac{s_d^{\star2}}{\tilde\beta_t} ."""
+    r"""\begin{aligned} \mathbb E\big[D_{\mathrm{KL}}(q(x_{t-1}\mid x_t, x_0)\,\|\,p)\ \big|\ x_t\big] ={}
+    & D_{\mathrm{KL}}\big(\mathcal N(n^\star, \mathrm{diag}(s^{\star2}))\,\big\|\,p\big) \\ & +
+    \frac12\sum_{d=1}^{D}\log\frac{s_d^{\star2}}{\tilde\beta_t} . \end{aligned}"""
     cloud = Cloud()
     tilde = float(beta_tilde.subs({alpha: cloud.alpha, before: cloud.before}))
     for now_value in CLOUD_POINTS:
