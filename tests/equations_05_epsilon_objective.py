@@ -530,16 +530,3 @@ def _():
     parts = mean(lambda start, x: (m(x) - math.sin(2 * x)) ** 2), mean(lambda start, x: (start - m(x)) ** 2)
     assert abs(whole - sum(parts)) < INTEGRAL
     assert min(parts) > 0.01
-
-
-@checks("eps-oracle")
-def _():
-    r"""m(x_t) = \frac{\sum_i w_i\,x_0^{(i)}}{\sum_i w_i}, \qquad w_i = \exp\Big(-\frac{\lVert x_t -
-    \sqrt{\bar\alpha_t}\,x_0^{(i)}\rVert^2}{2(1-\bar\alpha_t)}\Big)."""
-    points, kept = np.array([[1.0, 0.0], [-0.5, 2.0], [0.3, -1.0]]), 0.4
-    at_t = np.array([0.5, 0.2])
-    w = np.exp(-((at_t - math.sqrt(kept) * points) ** 2).sum(axis=1) / (2 * (1 - kept)))
-    formula = (w[:, None] * points).sum(axis=0) / w.sum()
-    # The same from the joint density of point and x_t: each point has the chance 1/3.
-    joint = norm.pdf(at_t, math.sqrt(kept) * points, math.sqrt(1 - kept)).prod(axis=1) / 3
-    assert np.allclose(formula, joint @ points / joint.sum(), rtol=1e-14, atol=0)
