@@ -404,7 +404,7 @@ def _():
 @checks("vae-loss")
 def _():
     r"""L = -\frac1B\sum_{i=1}^{B}\Big[\log p_\theta\big(x_i\mid z_i\big) - D_{\mathrm{KL}}\big(q_\phi(z\mid
-    x_i)\,\big\|\,p(z)\big)\Big], \qquad z_i = \mu_\phi(x_i) + \Sigma_\phi^{1/2}(x_i)\,\varepsilon_i ."""
+    x_i)\,\big\|\,p(z)\big)\Big]."""
     # B = 3 points, each with its own encoder: the average of L over the noise is minus the mean ELBO.
     batch = list(zip((0.7, -0.4, 1.3), ENCODERS, strict=True))
     noise = np.random.default_rng(0).standard_normal((200_000, 3))
