@@ -7,6 +7,8 @@ To add an equation: label it, and write a function in `equations_<chapter>.py` t
 import json
 
 import equations_01_vae_elbo  # noqa: F401 - registers the checks of chapter 1
+import equations_02_hvae  # noqa: F401 - registers the checks of chapter 2
+import equations_03_forward_process  # noqa: F401 - registers the checks of chapter 3
 import equations_04_posterior  # noqa: F401 - registers the checks of chapter 4
 import equations_05_epsilon_objective  # noqa: F401 - registers the checks of chapter 5
 import pytest
