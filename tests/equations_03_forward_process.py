@@ -275,7 +275,8 @@ def _():
 
 @checks("fwd-sigmoid")
 def _():
-    r"""\beta_t = 10^{-5} + (0.3 - 10^{-5})\;\mathrm{sigmoid}(u_t), \qquad u_t = -18 + 28\,\frac{t-1}{T-1} ."""
+    r"""\beta_t = 10^{-5} + (0.3 - 10^{-5})\;\mathrm{sigmoid}(u_t),
+    \qquad u_t = -18 + 28\,\frac{t-1}{T-1} ."""
     u = -18 + 28 * on_the_way(40)
     formula = 1e-5 + (0.3 - 1e-5) / (1 + np.exp(-u))
     assert np.allclose(schedules.sigmoid(40).alpha[1:], 1 - formula, rtol=0, atol=4 * EPS)

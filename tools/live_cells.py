@@ -16,10 +16,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from diffusion_lib import data
 from diffusion_lib.diffusion import Diffusion
 from diffusion_lib.evaluation import Figure, evaluate
+from diffusion_lib.hvae import HVAE
 from diffusion_lib.networks import HeadPerStep, TimeMLP
 from diffusion_lib.reverse import FirstFormChain, SecondFormChain
 from diffusion_lib.schedules import even_log_snr, sigmoid
 from diffusion_lib.training import TrainingRun, train
+from diffusion_lib.vae import VAE
 from diffusion_lib.widgets import train_live
 
 N_SAMPLES = 10_000
@@ -61,7 +63,7 @@ class LiveCell:
         name: the head of its column.
         make: a function that makes the model, untrained.
         bars: upper limits on the medians of figures, on top of those for all cells.
-        steps, batch_size: of the training.
+        steps, batch_size, learning_rate: of the training.
         moments: after how many % of the steps the samples are judged.
         make_short: the model with T = SHORT_T, which can take over the weights.
     """
@@ -71,6 +73,7 @@ class LiveCell:
     bars: dict[str, float]
     steps: int = 2000
     batch_size: int = 1024
+    learning_rate: float = 2e-2
     moments: tuple[int, ...] = (100,)
     make_short: Callable[[], nn.Module] | None = None
 
@@ -78,6 +81,15 @@ class LiveCell:
         """The untrained model with the weights of this seed."""
         torch.manual_seed(seed)
         return self.make()
+
+    def settings(self, seed: int) -> dict:
+        """What `train` and `train_live` get beside model and data."""
+        return {
+            "steps": self.steps,
+            "batch_size": self.batch_size,
+            "learning_rate": self.learning_rate,
+            "generator": Generator().manual_seed(seed),
+        }
 
 
 def on_sigmoid(chain: type[nn.Module], network: type[nn.Module]) -> nn.Module:
@@ -93,6 +105,8 @@ def epsilon(T: int) -> Diffusion:
 
 
 CELLS = (
+    LiveCell("1, VAE", VAE, {LIVE_SECONDS: 10}, steps=3000, batch_size=256, learning_rate=1e-2),
+    LiveCell("2, HVAE", partial(HVAE, T=8), {LIVE_SECONDS: 10}, steps=700, batch_size=256),
     LiveCell(
         "3, first form", partial(on_sigmoid, FirstFormChain, TimeMLP), {LIVE_SECONDS: 10}, batch_size=26
     ),
@@ -186,8 +200,7 @@ def measure_speed(cell: LiveCell, roll: Roll, seed: int) -> dict[str, float]:
     bare = bare_rate(cell.model(seed), batch) if has_network else None
 
     def live_cell() -> None:
-        settings = {"generator": Generator().manual_seed(seed), "batch_size": cell.batch_size}
-        runs.append(train_live(model, roll.x_0, roll.fresh, cell.steps, **settings))
+        runs.append(train_live(model, roll.x_0, roll.fresh, **cell.settings(seed)))
 
     with contextlib.redirect_stderr(io.StringIO()):  # the progress bar
         seconds = seconds_of(live_cell)
@@ -216,8 +229,7 @@ def measure_quality(cell: LiveCell, roll: Roll, seed: int) -> Quality:
         if len(run.losses) in moments:
             weights[moments[len(run.losses)]] = copy.deepcopy(model.state_dict())
 
-    settings = {"generator": Generator().manual_seed(seed), "batch_size": cell.batch_size}
-    train(model, roll.x_0, cell.steps, on_step=keep, **settings)
+    train(model, roll.x_0, on_step=keep, **cell.settings(seed))
     quality = {}
     for moment, kept in weights.items():
         report(f"Chapter {cell.name}, seed {seed}: quality after {moment} of the steps")
