@@ -3,6 +3,7 @@ PORT ?= 8000
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 WORKERS := -n auto --maxprocesses=4
+CACHE := JUPYTERCACHE=_build/.jupyter_cache $(BIN)/jcache
 
 # One thread a process: the networks are small, two processes run at a time, and sums are added in the same
 # order on every machine, so the checked numbers in the notebooks are the same everywhere.
@@ -38,6 +39,10 @@ _build/.dress: _build/.library $(DRESS)
 	@touch $@
 
 book: .venv/.installed _build/.dress  ## execute the notebooks and build the book into _build/html
+	@# The notebooks that are not in the cache, several at a time. One that fails here is not cached: the build
+	@# runs it once more, and says which cell failed and why.
+	@yes 2> /dev/null | $(CACHE) notebook add book/*.ipynb > _build/execution.log 2>&1
+	@$(CACHE) project execute -e local-parallel -t 120 >> _build/execution.log 2>&1 || true
 	@# A page that was read with a warning counts as read: after a failure Sphinx must read all of them again.
 	@$(BIN)/jupyter-book build -W --keep-going -q . || { rm -rf _build/.doctrees _build/html; exit 1; }
 
@@ -49,7 +54,7 @@ test: .venv/.installed  ## everything: ruff, unit tests, every notebook, the boo
 	$(PYTEST) $(WORKERS) tests --ignore=tests/browser
 	$(PYTEST) $(WORKERS) --dist=loadscope -W default --nbval --nbval-sanitize-with=book/sanitize.cfg book
 	@$(MAKE) --no-print-directory book
-	$(PYTEST) tests/browser
+	$(PYTEST) $(WORKERS) --dist=loadfile tests/browser
 
 check: .venv/.installed  ## ruff and the fast unit tests, under a minute
 	$(BIN)/ruff check .
