@@ -13,15 +13,19 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 BOOK = Path(__file__).parents[1] / "book"
 CHECKS: dict[str, Callable[[], None]] = {}
+ALIKE: dict[str, dict[str, str]] = {}
 
 
-def checks(label: str):
-    """Register the function as the check of the equation `label`, which its docstring quotes."""
+def checks(label: str, alike: dict[str, str] | None = None):
+    """Register the function as the check of the equation `label`, which its docstring quotes.
+
+    `alike` names the altered expressions that mean the same as the unaltered ones, and why.
+    """
 
     def register(check):
         if label in CHECKS:
             raise ValueError(f"{label} has two checks; keep one")
-        CHECKS[label] = check
+        CHECKS[label], ALIKE[label] = check, alike or {}
         return check
 
     return register

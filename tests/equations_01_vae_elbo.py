@@ -11,6 +11,7 @@ import math
 import numpy as np
 import sympy as sp
 from equations import checks
+from evidence import agree, sampled
 from scipy.stats import norm
 
 GRID, SPACING = np.linspace(-14, 14, 28001, retstep=True)
@@ -118,13 +119,13 @@ def _():
     zs, xs = (np.linspace(low, high, 801) for low, high in ((0.2, 1.5), (-0.3, 0.9)))
     density = norm.pdf(zs[:, None], 0, 1) * norm.pdf(xs, mu(zs)[:, None], np.sqrt(var(zs))[:, None])
     chance = np.trapezoid(np.trapezoid(density, xs, axis=1), zs)
-    assert abs(inside.mean() - chance) < SE * math.sqrt(chance * (1 - chance) / len(z))
+    agree(inside.mean(), chance, SE * math.sqrt(chance * (1 - chance) / len(z)))
 
 
 @checks("vae-marginal")
 def _():
     r"""p_\theta(x) = \int p(z)\,p_\theta(x\mid z)\,dz."""
-    assert abs(math.log(integral(prior(GRID) * LINEAR.likelihood(GRID))) - LINEAR.log_p()) < ROUNDING
+    agree(math.log(integral(prior(GRID) * LINEAR.likelihood(GRID))), LINEAR.log_p(), ROUNDING)
 
 
 @checks("vae-posterior")
@@ -132,7 +133,7 @@ def _():
     r"""p_\theta(z\mid x) = \frac{p(z)\,p_\theta(x\mid z)}{p_\theta(x)}."""
     z = np.linspace(-1, 2, 7)
     formula = prior(z) * LINEAR.likelihood(z) / math.exp(LINEAR.log_p())
-    assert np.allclose(formula, norm.pdf(z, LINEAR.mean, math.sqrt(LINEAR.var)), rtol=1e-12, atol=0)
+    agree(formula, norm.pdf(z, LINEAR.mean, math.sqrt(LINEAR.var)), 1e-12, relative=True)
 
 
 @checks("vae-quadrature")
@@ -145,7 +146,7 @@ def _():
         line = np.arange(-8 + h / 2, 8, h)
         z = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
         terms = norm.pdf(z).prod(axis=1) * norm.pdf(X, z @ a, math.sqrt(v))
-        assert abs(h**2 * terms.sum() - truth) < ROUNDING
+        agree(h**2 * terms.sum(), truth, ROUNDING)
 
 
 @checks("vae-encoder")
@@ -153,10 +154,10 @@ def _():
     r"""q_\phi(z\mid x) = \mathcal N\big(z;\ \mu_\phi(x), \Sigma_\phi(x)\big)."""
     # For the linear model there is a μ_φ and a variance Σ_φ with which the guess is the posterior itself.
     posterior = prior(GRID) * LINEAR.likelihood(GRID) / math.exp(LINEAR.log_p())
-    assert abs(integral(posterior * GRID) - LINEAR.mean) < ROUNDING
-    assert abs(integral(posterior * (GRID - LINEAR.mean) ** 2) - LINEAR.var) < ROUNDING
+    agree(integral(posterior * GRID), LINEAR.mean, ROUNDING)
+    agree(integral(posterior * (GRID - LINEAR.mean) ** 2), LINEAR.var, ROUNDING)
     gaussian = np.exp(-((GRID - LINEAR.mean) ** 2) / (2 * LINEAR.var)) / math.sqrt(2 * math.pi * LINEAR.var)
-    assert np.abs(posterior - gaussian).max() < ROUNDING
+    agree(posterior, gaussian, ROUNDING)
 
 
 # --- the bound ----------------------------------------------------------------------------------------------
@@ -167,10 +168,10 @@ def _():
     r"""\log p_\theta(x) = \log\int q_\phi(z\mid x)\,\frac{p(z)\,p_\theta(x\mid z)}{q_\phi(z\mid x)}\,dz =
     \log\,\mathbb E_{q_\phi(z\mid x)}\,w(z),"""
     middle = integral(np.exp(log_q(GRID)) * np.exp(log_joint(GRID) - log_q(GRID)))
-    assert abs(math.log(middle) - log_p()) < ROUNDING
+    agree(math.log(middle), log_p(), ROUNDING)
     z = M + S * simulated()[0]
     w = np.exp(log_joint(z)) / q(z)
-    assert abs(w.mean() - math.exp(log_p())) < SE * w.std() / math.sqrt(len(w))
+    sampled(w, math.exp(log_p()), SE)
 
 
 @checks("vae-weight")
@@ -179,7 +180,7 @@ def _():
     # With the posterior as guess, the weight is p(x) for every z.
     z = np.linspace(-1, 2, 7)
     w = prior(z) * LINEAR.likelihood(z) / norm.pdf(z, LINEAR.mean, math.sqrt(LINEAR.var))
-    assert np.allclose(np.log(w), LINEAR.log_p(), rtol=0, atol=1e-12)
+    agree(np.log(w), LINEAR.log_p(), 1e-12)
 
 
 @checks("vae-jensen")
@@ -199,10 +200,10 @@ def _():
         draws = np.log(prior(z) * decoder(z) / q(z, m, s))
         error = SE * draws.std() / math.sqrt(len(draws))
         assert draws.mean() + error < log_p()
-        assert abs(draws.mean() - elbo(m, s)) < error
+        agree(draws.mean(), elbo(m, s), error)
     z = LINEAR.mean + math.sqrt(LINEAR.var) * NODES  # equal for the posterior itself
     ratio = prior(z) * LINEAR.likelihood(z) / norm.pdf(z, LINEAR.mean, math.sqrt(LINEAR.var))
-    assert abs(np.sum(WEIGHTS * np.log(ratio)) - LINEAR.log_p()) < 1e-9
+    agree(np.sum(WEIGHTS * np.log(ratio)), LINEAR.log_p(), 1e-9)
 
 
 @checks("vae-bayes-log")
@@ -213,7 +214,7 @@ def _():
     z = np.linspace(-1, 2, 7)
     posterior = norm.pdf(z, LINEAR.mean, math.sqrt(LINEAR.var))
     right = np.log(prior(z) * LINEAR.likelihood(z) / q(z)) + np.log(q(z) / posterior)
-    assert np.allclose(right, LINEAR.log_p(), rtol=0, atol=1e-12)
+    agree(right, LINEAR.log_p(), 1e-12)
 
 
 @checks("vae-identity")
@@ -226,10 +227,10 @@ def _():
         gap = (ratio - 1 - math.log(ratio) + (m - LINEAR.mean) ** 2 / LINEAR.var) / 2
         joint = norm.logpdf(GRID) + norm.logpdf(X, LINEAR.a * GRID + LINEAR.b, math.sqrt(LINEAR.v))
         bound = integral(q(GRID, m, s) * (joint - log_q(GRID, m, s)))
-        assert abs(LINEAR.log_p() - bound - gap) < ROUNDING
+        agree(LINEAR.log_p() - bound, gap, ROUNDING)
         posterior = log_joint(GRID) - log_p()  # and the bent one, all by the grid
         gap = kl(q(GRID, m, s), log_q(GRID, m, s), posterior)
-        assert abs(log_p() - elbo(m, s) - gap) < ROUNDING
+        agree(log_p() - elbo(m, s), gap, ROUNDING)
         assert gap > 0.01
 
 
@@ -243,7 +244,7 @@ def _():
     for m, s in ENCODERS:
         reconstruction = integral(q(GRID, m, s) * np.log(decoder(GRID)))
         price = kl(q(GRID, m, s), log_q(GRID, m, s), norm.logpdf(GRID))
-        assert abs(elbo(m, s) - (reconstruction - price)) < ROUNDING
+        agree(elbo(m, s), reconstruction - price, ROUNDING)
 
 
 @checks("vae-kl-log")
@@ -253,15 +254,15 @@ def _():
     for m, s in ENCODERS:
         bracket = -0.5 * math.log(s**2) - (GRID - m) ** 2 / (2 * s**2) + GRID**2 / 2
         price = kl(q(GRID, m, s), log_q(GRID, m, s), norm.logpdf(GRID))
-        assert abs(price - integral(q(GRID, m, s) * bracket)) < ROUNDING
+        agree(price, integral(q(GRID, m, s) * bracket), ROUNDING)
 
 
 @checks("vae-kl-moments")
 def _():
     r"""\mathbb E\,(z-m)^2 = s^2, \qquad \mathbb E\,z^2 = s^2 + m^2 ."""
     for m, s in ENCODERS:
-        assert abs(integral(q(GRID, m, s) * (GRID - m) ** 2) - s**2) < ROUNDING
-        assert abs(integral(q(GRID, m, s) * GRID**2) - (s**2 + m**2)) < ROUNDING
+        agree(integral(q(GRID, m, s) * (GRID - m) ** 2), s**2, ROUNDING)
+        agree(integral(q(GRID, m, s) * GRID**2), s**2 + m**2, ROUNDING)
 
 
 @checks("vae-kl")
@@ -273,9 +274,9 @@ def _():
     formula = 0.5 * np.sum(means**2 + stds**2 - 1 - np.log(stds**2))
     z = means + stds * np.random.default_rng(0).standard_normal((400_000, 3))
     draws = (norm.logpdf(z, means, stds) - norm.logpdf(z)).sum(axis=1)
-    assert abs(draws.mean() - formula) < SE * draws.std() / math.sqrt(len(draws))
+    sampled(draws, formula, SE)
     alone = [kl(q(GRID, m, s), log_q(GRID, m, s), norm.logpdf(GRID)) for m, s in ENCODERS]
-    assert abs(sum(alone) - formula) < ROUNDING
+    agree(sum(alone), formula, ROUNDING)
 
 
 @checks("vae-noise")
@@ -310,7 +311,7 @@ def _():
     truth = integral(q(GRID) * np.log(decoder(GRID)))
     z = M + S * simulated()[0].reshape(-1, 8)  # K = 8
     estimates = np.log(decoder(z)).sum(axis=1) / 8
-    assert abs(estimates.mean() - truth) < SE * estimates.std() / math.sqrt(len(estimates))
+    sampled(estimates, truth, SE)
 
 
 @checks("vae-monte-carlo-var")
@@ -323,10 +324,10 @@ def _():
         return (log_decoder(a) + log_decoder(b)) / 2
 
     two = over_pairs(lambda a, b: pair(a, b) ** 2) - over_pairs(pair) ** 2
-    assert abs(two - one / 2) < 1e-9
+    agree(two, one / 2, 1e-9)
     estimates = log_decoder(simulated()[0]).reshape(-1, 8).mean(axis=1)
     error = np.var((estimates - estimates.mean()) ** 2) / len(estimates)
-    assert abs(estimates.var() - one / 8) < SE * math.sqrt(error)
+    agree(estimates.var(), one / 8, SE * math.sqrt(error))
 
 
 # --- gradients ----------------------------------------------------------------------------------------------
@@ -357,7 +358,7 @@ def _():
     r"""\nabla_\phi\,\mathbb E_{q_\phi(z\mid x)} f(z) \;\neq\; \mathbb E_{q_\phi(z\mid x)}\nabla_\phi f(z)
     = 0 ."""
     for phi, place in PAIRS:
-        assert abs(over_z(Q * F, place) - float(MEAN_F.subs(place))) < ROUNDING
+        agree(over_z(Q * F, place), float(MEAN_F.subs(place)), ROUNDING)
         assert abs(gradient(phi, place)) > 0.1
         assert over_z(Q * (sp.diff(F, phi) + 0 * z), place) == 0
 
@@ -368,7 +369,7 @@ def _():
     log_density = -((z - m) ** 2) / (2 * v) - sp.log(2 * sp.pi * v) / 2
     for phi, place in PAIRS:
         values = {**place, z: 0.9}
-        assert abs(float((sp.diff(Q, phi) - Q * sp.diff(log_density, phi)).subs(values))) < 1e-14
+        agree(float((sp.diff(Q, phi) - Q * sp.diff(log_density, phi)).subs(values)), 0, 1e-14)
 
 
 @checks("vae-score-gradient")
@@ -377,8 +378,8 @@ def _():
     \mathbb E_{q_\phi(z\mid x)}\big[f(z)\,\nabla_\phi\log q_\phi(z\mid x)\big]."""
     log_density = -((z - m) ** 2) / (2 * v) - sp.log(2 * sp.pi * v) / 2
     for phi, place in PAIRS:
-        assert abs(over_z(F * sp.diff(Q, phi), place) - gradient(phi, place)) < ROUNDING
-        assert abs(over_z(Q * F * sp.diff(log_density, phi), place) - gradient(phi, place)) < ROUNDING
+        agree(over_z(F * sp.diff(Q, phi), place), gradient(phi, place), ROUNDING)
+        agree(over_z(Q * F * sp.diff(log_density, phi), place), gradient(phi, place), ROUNDING)
 
 
 @checks("vae-lotus")
@@ -388,7 +389,7 @@ def _():
     for mean, variance in ((0.4, 0.64), (-1.1, 0.3)):
         by_z = integral(norm.pdf(GRID, mean, math.sqrt(variance)) * np.cos(3 * GRID))
         by_noise = mean_over(lambda eps, a=mean, b=variance: np.cos(3 * (a + math.sqrt(b) * eps)))
-        assert abs(by_z - by_noise) < ROUNDING
+        agree(by_z, by_noise, ROUNDING)
 
 
 @checks("vae-path-gradient")
@@ -398,7 +399,7 @@ def _():
     inside = F.subs(z, m + sp.sqrt(v) * e)
     for phi, place in PAIRS:
         slope = sp.lambdify(e, sp.diff(inside, phi).subs(place))
-        assert abs(mean_over(slope) - gradient(phi, place)) < ROUNDING
+        agree(mean_over(slope), gradient(phi, place), ROUNDING)
 
 
 @checks("vae-loss")
@@ -413,7 +414,7 @@ def _():
         price = 0.5 * (a**2 + s**2 - 1 - math.log(s**2))
         loss = loss - (np.log(decoder(a + s * noise[:, i], x_i)) - price) / 3
         truth -= integral(q(GRID, a, s) * (log_joint(GRID, x_i) - log_q(GRID, a, s))) / 3
-    assert abs(loss.mean() - truth) < SE * loss.std() / math.sqrt(len(loss))
+    sampled(loss, truth, SE)
 
 
 # --- more draws ---------------------------------------------------------------------------------------------
@@ -436,11 +437,11 @@ def _():
     r"""\mathcal L_K = \mathbb E\,\log\Big(\frac1K\sum_{k=1}^{K} w(z^k)\Big), \qquad z^1,\dots,z^K \sim
     q_\phi(z\mid x)."""
     # K = 1 is the ELBO; K = 3 by simulation from q; and both are bounds.
-    assert abs(bound_of(1, nodes=80) - elbo()) < 1e-6
+    agree(bound_of(1, nodes=80), elbo(), 1e-6)
     z = M + S * simulated()[0][:399_999].reshape(-1, 3)
     draws = np.log(np.exp(log_joint(z) - log_q(z)).sum(axis=1) / 3)
     error = SE * draws.std() / math.sqrt(len(draws))
-    assert abs(draws.mean() - bound_of(3)) < error
+    agree(draws.mean(), bound_of(3), error)
     assert elbo() + error < draws.mean() < log_p() - error
 
 
@@ -469,7 +470,7 @@ def _():
     for place in (-0.5, 0.3, 1.2):
         chance = integral(aggregate(GRID) * (GRID < place))
         error = SE * math.sqrt(chance * (1 - chance) / len(sent)) + SPACING  # the grid's edge at `place`
-        assert abs((sent < place).mean() - chance) < error
+        agree((sent < place).mean(), chance, error)
 
 
 @checks("vae-split")
@@ -483,5 +484,5 @@ def _():
     left = np.mean([kl(density, log, log_prior) for density, log in each])
     told = np.mean([kl(density, log, log_mixed) for density, log in each])
     rest = kl(mixed, log_mixed, log_prior)
-    assert abs(left - (told + rest)) < ROUNDING
+    agree(left, told + rest, ROUNDING)
     assert min(told, rest) > 0.01

@@ -12,6 +12,7 @@ import numpy as np
 import sympy as sp
 import torch
 from equations import checks
+from evidence import agree, identity, shares
 from linear_chain import (
     ALPHA,
     COVARIANCE,
@@ -39,7 +40,7 @@ from support import EPS, K, seeded
 from diffusion_lib import forward, schedules
 
 # α_t, α_{t−1} and ᾱ_{t−1}; one coordinate of some states and noises.
-alpha, alpha_before, kept = sp.symbols("alpha_t alpha_before alphabar_before", positive=True)
+alpha, alpha_before, kept = shares("alpha_t alpha_before alphabar_before")
 x_0, x_2, x_t, e_1, e_2, eps, guess = sp.symbols("x_0 x_before_2 x_t e_1 e_2 epsilon n_theta", real=True)
 SYMBOLS = (alpha, alpha_before, kept, x_0, x_2, x_t, e_1, e_2, eps, guess)
 POINTS = [
@@ -52,12 +53,6 @@ POINTS = [
 ]
 D, STARTS = 3, (START, -1.2, 0.4)  # the coordinates of x_0
 ROUNDING = 1e-11  # sums of some hundred float64 terms of size 10, and integrals with smaller errors
-
-
-def same(left, right):
-    """Whether two expressions agree to 40 digits at every point."""
-    difference = sp.sympify(left) - right
-    return all(abs(difference.subs(point).evalf(50)) < sp.Float("1e-40") for point in POINTS)
 
 
 def step(x, share, noise):
@@ -93,17 +88,17 @@ def _():
     # The density of x_t by a change of variables from that of the noise.
     for t, before, x in ((1, 0.7, 0.2), (2, -1.0, 1.5), (4, 2.0, -0.3)):
         density = norm.logpdf(x, math.sqrt(ALPHA[t]) * before, math.sqrt(1 - ALPHA[t]))
-        assert abs(density - log_q(x, before, t)) < ROUNDING
+        agree(density, log_q(x, before, t), ROUNDING)
 
 
 @checks("fwd-beta")
 def _():
     r"""\beta_t = 1 - \alpha_t ."""
     # The variance that a step adds; and what the library calls by this name.
-    assert same(1 - alpha, sp.diff(step(x_2, alpha, e_1), e_1) ** 2)
+    identity(1 - alpha, sp.diff(step(x_2, alpha, e_1), e_1) ** 2)
     schedule = schedules.Schedule(torch.tensor(ALPHA))
     assert np.array_equal(schedule.beta, 1 - ALPHA)
-    assert np.allclose(schedules.Schedule.from_beta(schedule.beta[1:]).alpha, ALPHA, rtol=EPS, atol=0)
+    agree(schedules.Schedule.from_beta(schedule.beta[1:]).alpha, ALPHA, EPS, relative=True)
 
 
 @checks("fwd-variance")
@@ -117,7 +112,7 @@ def _():
     def variance(law):
         return sum(c * x**2 for x, c in law.items()) - sum(c * x for x, c in law.items()) ** 2
 
-    assert same(variance(after), alpha * variance(before) + (1 - alpha))
+    identity(variance(after), alpha * variance(before) + (1 - alpha))
 
 
 TWO_STEPS = step(step(x_2, alpha_before, e_1), alpha, e_2)
@@ -128,7 +123,7 @@ def _():
     r"""x_t = \sqrt{\alpha_t}\,\big(\sqrt{\alpha_{t-1}}\,x_{t-2} +
     \sqrt{1-\alpha_{t-1}}\,\varepsilon^*_{t-1}\big) + \sqrt{1-\alpha_t}\,\varepsilon^*_t ."""
     inner = sp.sqrt(alpha_before) * x_2 + sp.sqrt(1 - alpha_before) * e_1
-    assert same(sp.sqrt(alpha) * inner + sp.sqrt(1 - alpha) * e_2, TWO_STEPS)
+    identity(sp.sqrt(alpha) * inner + sp.sqrt(1 - alpha) * e_2, TWO_STEPS)
 
 
 @checks("fwd-unroll-multiply")
@@ -136,7 +131,7 @@ def _():
     r"""x_t = \sqrt{\alpha_t\alpha_{t-1}}\;x_{t-2} + \sqrt{\alpha_t(1-\alpha_{t-1})}\;\varepsilon^*_{t-1} +
     \sqrt{1-\alpha_t}\;\varepsilon^*_t ."""
     noises = sp.sqrt(alpha * (1 - alpha_before)) * e_1 + sp.sqrt(1 - alpha) * e_2
-    assert same(sp.sqrt(alpha * alpha_before) * x_2 + noises, TWO_STEPS)
+    identity(sp.sqrt(alpha * alpha_before) * x_2 + noises, TWO_STEPS)
 
 
 @checks("fwd-sum")
@@ -146,23 +141,23 @@ def _():
     r, s, grid = 0.8, 0.5, np.arange(-9, 9, 0.1)
     for x in (0.0, 0.3, -1.7):
         folded = (norm.pdf(grid, 0, r) * norm.pdf(x - grid, 0, s)).sum() * 0.1
-        assert abs(norm.pdf(x, 0, math.sqrt(r**2 + s**2)) - folded) < ROUNDING
+        agree(norm.pdf(x, 0, math.sqrt(r**2 + s**2)), folded, ROUNDING)
 
 
 @checks("fwd-unroll-variance")
 def _():
     r"""\alpha_t(1-\alpha_{t-1}) + (1-\alpha_t) = 1 - \alpha_t\alpha_{t-1} ."""
     left = alpha * (1 - alpha_before) + (1 - alpha)
-    assert same(left, sp.diff(TWO_STEPS, e_1) ** 2 + sp.diff(TWO_STEPS, e_2) ** 2)
-    assert same(left, 1 - alpha * alpha_before)
+    identity(left, sp.diff(TWO_STEPS, e_1) ** 2 + sp.diff(TWO_STEPS, e_2) ** 2)
+    identity(left, 1 - alpha * alpha_before)
 
 
 @checks("fwd-two-steps")
 def _():
     r"""x_t = \sqrt{\alpha_t\alpha_{t-1}}\;x_{t-2} + \sqrt{1-\alpha_t\alpha_{t-1}}\;\bar\varepsilon ."""
     merged = sp.sqrt(alpha * alpha_before) * x_2 + sp.sqrt(1 - alpha * alpha_before) * eps
-    assert same(sp.diff(merged, x_2), sp.diff(TWO_STEPS, x_2))
-    assert same(sp.diff(merged, eps) ** 2, sp.diff(TWO_STEPS, e_1) ** 2 + sp.diff(TWO_STEPS, e_2) ** 2)
+    identity(sp.diff(merged, x_2), sp.diff(TWO_STEPS, x_2))
+    identity(sp.diff(merged, eps) ** 2, sp.diff(TWO_STEPS, e_1) ** 2 + sp.diff(TWO_STEPS, e_2) ** 2)
 
 
 @checks("fwd-alpha-bar")
@@ -172,8 +167,8 @@ def _():
     found = schedules.Schedule(torch.tensor(ALPHA)).alpha_bar
     for t in range(T + 1):
         product = math.prod(ALPHA[s] for s in range(1, t + 1))
-        assert abs(product - WEIGHTS[t, 0] ** 2) < ROUNDING
-        assert abs(product - found[t]) < ROUNDING
+        agree(product, WEIGHTS[t, 0] ** 2, ROUNDING)
+        agree(product, found[t], ROUNDING)
 
 
 @checks("fwd-induction")
@@ -182,8 +177,8 @@ def _():
     # From one jump to t − 1 and one step: the squared weights of the two noises.
     jump_and_step = step(step(x_0, kept, e_1), alpha, e_2)
     left = alpha * (1 - kept) + (1 - alpha)
-    assert same(left, sp.diff(jump_and_step, e_1) ** 2 + sp.diff(jump_and_step, e_2) ** 2)
-    assert same(left, 1 - alpha * kept)  # ᾱ_t = α_t ᾱ_{t−1}
+    identity(left, sp.diff(jump_and_step, e_1) ** 2 + sp.diff(jump_and_step, e_2) ** 2)
+    identity(left, 1 - alpha * kept)  # ᾱ_t = α_t ᾱ_{t−1}
 
 
 @checks("fwd-jump")
@@ -193,8 +188,8 @@ def _():
     # The chain, run step by step: independent noises, so their squared weights add up.
     for t in range(1, T + 1):
         signal, noise = math.sqrt(KEPT[t]), math.sqrt(1 - KEPT[t])
-        assert abs(signal - WEIGHTS[t, 0]) < ROUNDING
-        assert abs(noise**2 - (WEIGHTS[t, 1:] ** 2).sum()) < ROUNDING
+        agree(signal, WEIGHTS[t, 0], ROUNDING)
+        agree(noise**2, (WEIGHTS[t, 1:] ** 2).sum(), ROUNDING)
 
 
 @checks("fwd-marginal")
@@ -207,7 +202,7 @@ def _():
         if t > 1:
             density = np.exp(log_q(grid[:, None], grid, t)) @ density * 0.1
         formula = norm.pdf(grid, math.sqrt(KEPT[t]) * START, math.sqrt(1 - KEPT[t]))
-        assert np.allclose(formula, density, rtol=0, atol=ROUNDING)
+        agree(formula, density, ROUNDING)
 
 
 @checks("fwd-noise-mix")
@@ -219,7 +214,7 @@ def _():
         mix, s = np.zeros(T + 1), np.arange(1, t + 1)
         mix[s] = np.sqrt(KEPT[t] / KEPT[s]) * np.sqrt(1 - ALPHA[s]) / math.sqrt(1 - KEPT[t])
         whole = np.linalg.norm(WEIGHTS[t, 1:])
-        assert np.allclose(mix[1:], WEIGHTS[t, 1:] / whole, rtol=0, atol=ROUNDING)
+        agree(mix[1:], WEIGHTS[t, 1:] / whole, ROUNDING)
 
 
 # --- schedules ----------------------------------------------------------------------------------------------
@@ -232,8 +227,8 @@ def _():
     found = schedules.Schedule(torch.tensor(ALPHA)).snr
     for t in range(1, T + 1):
         ratio = KEPT[t] / (1 - KEPT[t])
-        assert abs(ratio - WEIGHTS[t, 0] ** 2 / (WEIGHTS[t, 1:] ** 2).sum()) < ROUNDING
-        assert abs(ratio - found[t]) < ROUNDING
+        agree(ratio, WEIGHTS[t, 0] ** 2 / (WEIGHTS[t, 1:] ** 2).sum(), ROUNDING)
+        agree(ratio, found[t], ROUNDING)
 
 
 @checks("fwd-snr-inverse")
@@ -241,7 +236,7 @@ def _():
     r"""\bar\alpha_t = \frac{\mathrm{SNR}(t)}{1+\mathrm{SNR}(t)} ."""
     snr = step(x_0, kept, eps)
     snr = sp.diff(snr, x_0) ** 2 / sp.diff(snr, eps) ** 2
-    assert same(snr / (1 + snr), kept)
+    identity(snr / (1 + snr), kept)
 
 
 def on_the_way(steps):
@@ -255,8 +250,8 @@ def _():
     r"""\beta_t = \beta_1 + \frac{t-1}{T-1}\,(\beta_T - \beta_1)."""
     beta_1, beta_T, steps = 1e-4, 0.02, 1000
     formula = beta_1 + on_the_way(steps) * (beta_T - beta_1)
-    assert np.allclose(schedules.linear(steps).alpha[1:], 1 - formula, rtol=0, atol=4 * EPS)
-    assert np.allclose(formula[[0, -1]], [beta_1, beta_T], rtol=EPS, atol=0)
+    agree(schedules.linear(steps).alpha[1:], 1 - formula, 4 * EPS)
+    agree(formula[[0, -1]], [beta_1, beta_T], EPS, relative=True)
     assert np.ptp(np.diff(formula)) < 4 * EPS  # evenly
 
 
@@ -268,9 +263,9 @@ def _():
     f = np.cos((np.arange(steps + 1) / steps + s) / (1 + s) * math.pi / 2) ** 2
     schedule = schedules.cosine(steps)
     # One step's rounding is magnified where f is small, and there are a thousand steps.
-    assert np.allclose(schedule.alpha_bar[:-1], (f / f[0])[:-1], rtol=steps * EPS / f[-2] ** 0.5, atol=0)
+    agree(schedule.alpha_bar[:-1], (f / f[0])[:-1], steps * EPS / f[-2] ** 0.5, relative=True)
     assert 1 - f[-1] / f[-2] > 0.999  # only the last step needs the limit
-    assert abs(schedule.beta[-1] - 0.999) < 4 * EPS
+    agree(schedule.beta[-1], 0.999, 4 * EPS)
 
 
 @checks("fwd-sigmoid")
@@ -279,8 +274,8 @@ def _():
     \qquad u_t = -18 + 28\,\frac{t-1}{T-1} ."""
     u = -18 + 28 * on_the_way(40)
     formula = 1e-5 + (0.3 - 1e-5) / (1 + np.exp(-u))
-    assert np.allclose(schedules.sigmoid(40).alpha[1:], 1 - formula, rtol=0, atol=4 * EPS)
-    assert abs(u[-1] - 10) < 40 * EPS
+    agree(schedules.sigmoid(40).alpha[1:], 1 - formula, 4 * EPS)
+    agree(u[-1], 10, 40 * EPS)
 
 
 @checks("fwd-even")
@@ -291,9 +286,9 @@ def _():
     schedule = schedules.even_log_snr(steps)
     # The rounding of a hundred factors in ᾱ_t, magnified where 1 − ᾱ_t is small: 0.005² at t = 1.
     rounding = steps * EPS / 0.005**2
-    assert np.allclose(-schedule.snr[1:].log() / 2, formula, rtol=0, atol=rounding)
+    agree(-schedule.snr[1:].log() / 2, formula, rounding)
     factors = schedule.snr[2:] / schedule.snr[1:-1]
-    assert np.allclose(factors, factors[0], rtol=4 * rounding, atol=0)  # every step divides the SNR alike
+    agree(factors, factors[0], 4 * rounding, relative=True)  # every step divides the SNR alike
 
 
 # --- does it end in pure noise? -----------------------------------------------------------------------------
@@ -310,7 +305,7 @@ def _():
     x_0\rVert^2 - D\,\bar\alpha_T - D\log(1-\bar\alpha_T)\Big)."""
     square = math.hypot(*STARTS) ** 2
     formula = (KEPT[T] * square - D * KEPT[T] - D * math.log(1 - KEPT[T])) / 2
-    assert abs(formula - prior_gap(STARTS)) < ROUNDING
+    agree(formula, prior_gap(STARTS), ROUNDING)
 
 
 @checks("fwd-prior-gap-mean")
@@ -321,7 +316,7 @@ def _():
     data = np.array([[2, 0.3], [-1, 0.5], [-0.5, -1], [-0.5, 0.2]])
     data = (data - data.mean(axis=0)) / (data - data.mean(axis=0)).std()
     gaps = [prior_gap(point) for point in data]
-    assert abs(-2 / 2 * math.log(1 - KEPT[T]) - np.mean(gaps)) < ROUNDING
+    agree(-2 / 2 * math.log(1 - KEPT[T]), np.mean(gaps), ROUNDING)
     assert np.ptp(gaps) > 0.01
 
 
@@ -334,7 +329,7 @@ def _():
     density = np.exp(-apart / (2 * (1 - KEPT[T]))) / (2 * math.pi * (1 - KEPT[T]))
     # Bayes' rule: the joint density of a point, which has the chance 1/3, and of the state after T steps.
     joint = [multivariate_normal.pdf(x_T, WEIGHTS[T, 0] * x, COVARIANCE[T, T]) / 3 for x in points]
-    assert np.allclose(density / density.sum(), joint / np.sum(joint), rtol=ROUNDING, atol=0)
+    agree(density / density.sum(), joint / np.sum(joint), ROUNDING, relative=True)
 
 
 @checks("fwd-gap-split")
@@ -351,7 +346,7 @@ def _():
         return (p * np.log(p / q)).sum() * 0.05
 
     told = np.mean([divergence(q, cloud) for q in known])
-    assert abs(np.mean([divergence(q, noise) for q in known]) - told - divergence(cloud, noise)) < ROUNDING
+    agree(np.mean([divergence(q, noise) for q in known]) - told, divergence(cloud, noise), ROUNDING)
     assert min(told, divergence(cloud, noise)) > 0.01
 
 
@@ -373,14 +368,14 @@ def _():
     r"""p_\theta(x_{0:T}) = p(x_T)\,\prod_{t=1}^{T} p_\theta(x_{t-1}\mid x_t)."""
     # The states as linear functions of the model's noises: their joint Gaussian density.
     for x in PATHS:
-        assert abs(norm.logpdf(x[T]) + sum(steps_p(x)) - joint_p().logpdf(x)) < ROUNDING
+        agree(norm.logpdf(x[T]) + sum(steps_p(x)), joint_p().logpdf(x), ROUNDING)
 
 
 @checks("fwd-chain")
 def _():
     r"""q(x_{1:T}\mid x_0) = \prod_{t=1}^{T} q(x_t\mid x_{t-1})."""
     for x in PATHS:
-        assert abs(sum(steps_q(x)) - joint_q().logpdf(x[1:])) < ROUNDING
+        agree(sum(steps_q(x)), joint_q().logpdf(x[1:]), ROUNDING)
 
 
 @checks("fwd-evidence")
@@ -389,7 +384,7 @@ def _():
     # A sum over a grid of all (x_1, …, x_T): its error is far below rounding for Gaussians this wide.
     x = [START, *np.meshgrid(*[np.arange(-8, 8.1, 0.4)] * T, indexing="ij", sparse=True)]
     joint = np.exp(norm.logpdf(x[T]) + sum(steps_p(x)))
-    assert abs(math.log(joint.sum() * 0.4**T) - log_evidence()) < ROUNDING
+    agree(math.log(joint.sum() * 0.4**T), log_evidence(), ROUNDING)
 
 
 @checks("fwd-multiply")
@@ -397,7 +392,7 @@ def _():
     r"""\log p_\theta(x_0) = \log\, \mathbb E_{q(x_{1:T}\mid x_0)}\bigg[\frac{p_\theta(x_{0:T})}{q(x_{1:T}\mid
     x_0)}\bigg]."""
     average = mean(lambda *x: np.exp(log_ratio(np.stack(x, axis=1))), *range(1, T + 1), nodes=24)
-    assert abs(math.log(average) - log_evidence()) < ROUNDING
+    agree(math.log(average), log_evidence(), ROUNDING)
 
 
 def elbo():
@@ -410,7 +405,7 @@ def _():
     r"""\log p_\theta(x_0) \;\ge\; \mathbb E_{q(x_{1:T}\mid
     x_0)}\bigg[\log\frac{p_\theta(x_{0:T})}{q(x_{1:T}\mid x_0)}\bigg]."""
     # What the inequality loses is the KL divergence of the two distributions of the latents.
-    assert abs(log_evidence() - gap() - elbo()) < ROUNDING
+    agree(log_evidence() - gap(), elbo(), ROUNDING)
     assert log_evidence() > elbo()
 
 
@@ -420,7 +415,7 @@ def _():
     p_\theta(x_{t-1}\mid x_t) - \sum_{t=1}^{T}\log q(x_t\mid x_{t-1})."""
     for x in PATHS:
         total = norm.logpdf(x[T]) + sum(steps_p(x)) - sum(steps_q(x))
-        assert abs(total - log_ratio(x[1:])) < ROUNDING
+        agree(total, log_ratio(x[1:]), ROUNDING)
 
 
 @checks("fwd-rename")
@@ -429,7 +424,7 @@ def _():
     p_\theta(x_t\mid x_{t+1})."""
     for x in PATHS:
         renamed = log_p(x[0], x[1], 1) + sum(log_p(x[t], x[t + 1], t + 1) for t in range(1, T))
-        assert abs(sum(steps_p(x)) - renamed) < ROUNDING
+        agree(sum(steps_p(x)), renamed, ROUNDING)
 
 
 @checks("fwd-pairs")
@@ -439,7 +434,7 @@ def _():
     for x in PATHS:
         pairs = [log_q(x[t], x[t - 1], t) - log_p(x[t], x[t + 1], t + 1) for t in range(1, T)]
         prior = log_q(x[T], x[T - 1], T) - norm.logpdf(x[T])
-        assert abs(log_p(x[0], x[1], 1) - prior - sum(pairs) - log_ratio(x[1:])) < ROUNDING
+        agree(log_p(x[0], x[1], 1) - prior - sum(pairs), log_ratio(x[1:]), ROUNDING)
 
 
 @checks("fwd-first-form")
@@ -462,7 +457,7 @@ def _():
     third = sum(mean(lambda *x, t=t: difference(*x, t), t - 1, t, t + 1) for t in inner)
     bound = data - prior - third
     assert log_evidence() > bound
-    assert abs(log_evidence() - gap() - bound) < ROUNDING
+    agree(log_evidence() - gap(), bound, ROUNDING)
     # Drawing x_t without regard to x_{t+1}, as a KL divergence does, gives another number.
     assert abs(sum(mean(lambda *x, t=t: divergence(*x, t), t - 1, t + 1) for t in inner) - third) > 0.1
 
@@ -478,7 +473,7 @@ def _():
     e\,(1-\alpha_t)\big)."""
     for t in range(1, T + 1):
         average = sum(mean(lambda *x, t=t: log_q(*x[::-1], t), t - 1, t, start=x) for x in STARTS)
-        assert abs(negative_entropy(t) - average) < ROUNDING
+        agree(negative_entropy(t), average, ROUNDING)
 
 
 @checks("fwd-consistency")
@@ -496,7 +491,7 @@ def _():
 
         left = sum(mean(ratio, t - 1, t, t + 1, start=start) for start in STARTS)
         right = sum(mean(cross, t, t + 1, start=start) for start in STARTS) + negative_entropy(t)
-        assert abs(left - right) < ROUNDING
+        agree(left, right, ROUNDING)
 
 
 # --- train the way back -------------------------------------------------------------------------------------
@@ -506,7 +501,7 @@ def _():
 def _():
     r"""x_{t-1} = \frac{x_t - \sqrt{1-\alpha_t}\;\varepsilon^*_t}{\sqrt{\alpha_t}} ."""
     after = step(x_2, alpha, e_1)
-    assert same((after - sp.sqrt(1 - alpha) * e_1) / sp.sqrt(alpha), x_2)
+    identity((after - sp.sqrt(1 - alpha) * e_1) / sp.sqrt(alpha), x_2)
 
 
 REVERSE_MEAN = (x_t - sp.sqrt(1 - alpha) * guess) / sp.sqrt(alpha)
@@ -516,7 +511,7 @@ REVERSE_MEAN = (x_t - sp.sqrt(1 - alpha) * guess) / sp.sqrt(alpha)
 def _():
     r"""\mu_\theta(x_t, t) = \frac{x_t - \sqrt{1-\alpha_t}\;n_\theta(x_t, t)}{\sqrt{\alpha_t}} ."""
     # Where the step must have begun if the guess is right: from there it leads to x_t.
-    assert same(step(REVERSE_MEAN, alpha, guess), x_t)
+    identity(step(REVERSE_MEAN, alpha, guess), x_t)
 
 
 @checks("fwd-noise-error")
@@ -531,7 +526,7 @@ def _():
         density += norm.logpdf(before, reverse_mean, math.sqrt(1 - share))
     error = math.dist(noises, guesses) ** 2
     formula = error / (2 * share) + D / 2 * math.log(2 * math.pi * (1 - share))
-    assert abs(formula + density) < ROUNDING
+    agree(formula, -(density), ROUNDING)
 
 
 def share_of_last(t):
@@ -544,7 +539,7 @@ def _():
     r"""\rho_t = \frac{1-\alpha_t}{1-\bar\alpha_t} ."""
     for t in range(1, T + 1):
         squares = WEIGHTS[t, 1:] ** 2
-        assert abs(share_of_last(t) - squares[t - 1] / squares.sum()) < ROUNDING
+        agree(share_of_last(t), squares[t - 1] / squares.sum(), ROUNDING)
 
 
 @checks("fwd-unexplained")
@@ -554,9 +549,9 @@ def _():
         weights = WEIGHTS[t, 1:] / np.linalg.norm(WEIGHTS[t, 1:])  # of the ε*_s in ε
         own = np.eye(T)[t - 1]
         left_over = D * ((own - math.sqrt(share_of_last(t)) * weights) ** 2).sum()
-        assert abs(left_over - (1 - share_of_last(t)) * D) < ROUNDING
+        agree(left_over, (1 - share_of_last(t)) * D, ROUNDING)
         # And no other multiple of ε leaves less: what remains is uncorrelated with ε.
-        assert abs((own - math.sqrt(share_of_last(t)) * weights) @ weights) < ROUNDING
+        agree((own - math.sqrt(share_of_last(t)) * weights) @ weights, 0, ROUNDING)
 
 
 # --- the lens, an exercise ----------------------------------------------------------------------------------
@@ -569,7 +564,7 @@ def _():
     for t in range(1, T + 1):
         var, covariance = COVARIANCE[t - 1, t - 1], COVARIANCE[t - 1, t]
         formula = (1 - ALPHA[t]) * (1 - KEPT[t - 1]) / (1 - KEPT[t])
-        assert abs(formula - (var - covariance**2 / COVARIANCE[t, t])) < ROUNDING
+        agree(formula, var - covariance**2 / COVARIANCE[t, t], ROUNDING)
 
 
 @checks("fwd-between")
@@ -579,5 +574,5 @@ def _():
     for s in range(T):
         weights = chain_weights(start=s)
         for t in range(s + 1, T + 1):
-            assert abs(math.sqrt(KEPT[t] / KEPT[s]) - weights[t, 0]) < ROUNDING
-            assert abs((1 - KEPT[t] / KEPT[s]) - (weights[t, 1:] ** 2).sum()) < ROUNDING
+            agree(math.sqrt(KEPT[t] / KEPT[s]), weights[t, 0], ROUNDING)
+            agree(1 - KEPT[t] / KEPT[s], (weights[t, 1:] ** 2).sum(), ROUNDING)

@@ -10,11 +10,12 @@ from functools import cache
 import numpy as np
 import sympy as sp
 from equations import checks
+from evidence import agree, identity, shares
 from scipy.integrate import quad
 from scipy.stats import norm
 
 # α_t, ᾱ_{t−1} and with them ᾱ_t; one coordinate of x_0, x̂_0, ε, ε_θ and x_t.
-alpha, before = sp.symbols("alpha_t alphabar_before", positive=True)
+alpha, before = shares("alpha_t alphabar_before")
 now = alpha * before
 x_0, x_0_hat, eps, eps_hat, x_t = sp.symbols("x_0 x_0_hat epsilon epsilon_hat x_t", real=True)
 
@@ -28,12 +29,6 @@ POINTS = [
 ]
 ALPHAS = (0.9, 0.5, 0.3)  # values of α_1, α_2, α_3 for checks with numbers
 INTEGRAL = 1e-10  # error of a few integrals: 1e-12 is asked of each, and sums of 6400 terms are rounded
-
-
-def same(left, right):
-    """Whether two expressions agree to 40 digits at every point."""
-    difference = sp.sympify(left) - right
-    return all(abs(difference.subs(point).evalf(50)) < sp.Float("1e-40") for point in POINTS)
 
 
 def snr(alpha_bar):
@@ -102,15 +97,15 @@ def _():
     r"""x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\;\varepsilon, \qquad \varepsilon \sim
     \mathcal N(0, I)."""
     # One more step from x_{t−1} = √ᾱ_{t−1} x_0 + √(1 − ᾱ_{t−1}) z: the weights multiply, the variances add.
-    assert same(sp.sqrt(alpha) * sp.sqrt(before) * x_0, jump(0))
-    assert same(alpha * (1 - before) + (1 - alpha), sp.diff(jump(), eps) ** 2)
+    identity(sp.sqrt(alpha) * sp.sqrt(before) * x_0, jump(0))
+    identity(alpha * (1 - before) + (1 - alpha), sp.diff(jump(), eps) ** 2)
 
 
 @checks("eps-snr")
 def _():
     r"""\mathrm{SNR}(t) = \frac{\bar\alpha_t}{1-\bar\alpha_t}."""
     signal, noise = sp.diff(jump(), x_0), sp.diff(jump(), eps)
-    assert same(signal**2 / noise**2, now / (1 - now))
+    identity(signal**2 / noise**2, now / (1 - now))
 
 
 @checks("eps-posterior")
@@ -119,8 +114,8 @@ def _():
     density, y = log_joint()
     gaussian = -((y - bayes_mean()) ** 2) / (2 * bayes_var())
     slope = sp.diff(density - gaussian, y)  # linear in y, and 0: equal up to a constant
-    assert same(slope.subs(y, 0), 0)
-    assert same(slope.subs(y, 1), 0)
+    identity(slope.subs(y, 0), 0)
+    identity(slope.subs(y, 1), 0)
     assert bayes_var().free_symbols == {alpha, before}  # and its variance depends on t alone
 
 
@@ -129,13 +124,13 @@ def _():
     r"""\mu_q(x_t, x_0) = \frac{\sqrt{\alpha_t}\,(1-\bar\alpha_{t-1})}{1-\bar\alpha_t}\,x_t +
     \frac{\sqrt{\bar\alpha_{t-1}}\,(1-\alpha_t)}{1-\bar\alpha_t}\,x_0,"""
     mean = sp.sqrt(alpha) * (1 - before) / (1 - now) * x_t + sp.sqrt(before) * (1 - alpha) / (1 - now) * x_0
-    assert same(mean, bayes_mean())
+    identity(mean, bayes_mean())
 
 
 @checks("eps-posterior-var")
 def _():
     r"""\tilde\beta_t = \frac{(1-\alpha_t)(1-\bar\alpha_{t-1})}{1-\bar\alpha_t}."""
-    assert same((1 - alpha) * (1 - before) / (1 - now), bayes_var())
+    identity((1 - alpha) * (1 - before) / (1 - now), bayes_var())
 
 
 class TwoSteps:
@@ -206,7 +201,7 @@ def _():
         return q - (norm.logpdf(x_2) + chain.log_p_1(x_1, x_2) + chain.log_p_0(x_1))
 
     # Jensen's bound, E_q log q/p, is the sum of the terms.
-    assert abs(bound - chain.mean(log_ratio)) < INTEGRAL
+    agree(bound, chain.mean(log_ratio), INTEGRAL)
     var = chain.to_0**2 * (chain.to_1**2 + chain.var_1) + chain.var_0
     assert -norm.logpdf(chain.x_0, 0, math.sqrt(var)) < bound
 
@@ -225,14 +220,14 @@ def _():
     x_0)\,\big\|\,p_\theta(x_{t-1}\mid x_t)\big), \qquad t = 2,\dots,T,"""
     chain = TwoSteps()
     joint = chain.mean(lambda x_1, x_2: chain.log_posterior(x_1, x_2) - chain.log_p_1(x_1, x_2))
-    assert abs(chain.term_2() - joint) < INTEGRAL
+    agree(chain.term_2(), joint, INTEGRAL)
 
 
 @checks("eps-first-term")
 def _():
     r"""\mathcal L_1 = \mathbb E_{q(x_1\mid x_0)}\big[-\log p_\theta(x_0\mid x_1)\big]."""
     chain = TwoSteps()
-    assert abs(chain.term_1() - chain.mean(lambda x_1, x_2: -chain.log_p_0(x_1) + 0 * x_2)) < INTEGRAL
+    agree(chain.term_1(), chain.mean(lambda x_1, x_2: -chain.log_p_0(x_1) + 0 * x_2), INTEGRAL)
 
 
 # --- matched variances, and x_0 -----------------------------------------------------------------------------
@@ -242,7 +237,7 @@ def _():
 def _():
     r"""p_\theta(x_{t-1}\mid x_t) = \mathcal N\big(x_{t-1};\ \mu_\theta(x_t, t),\ \tilde\beta_t I\big)."""
     # With the right mean, β̃_t is the variance that leaves nothing of the term; another leaves something.
-    assert abs(kl(0.3, 0.2, 0.3, 0.2)[0]) < INTEGRAL
+    agree(kl(0.3, 0.2, 0.3, 0.2)[0], 0, INTEGRAL)
     assert min(kl(0.3, 0.2, 0.3, var)[0] for var in (0.1, 0.19, 0.21, 0.4)) > 1e-4
 
 
@@ -254,7 +249,7 @@ def _():
     ratio = r**2 / s**2
     formula = len(a) / 2 * (ratio - 1 - math.log(ratio)) + math.dist(a, b) ** 2 / (2 * s**2)
     integrals = [kl(one, r**2, other, s**2) for one, other in zip(a, b, strict=True)]
-    assert abs(formula - sum(value for value, _ in integrals)) < sum(error for _, error in integrals) + 1e-12
+    agree(formula, sum(value for value, _ in integrals), sum(error for _, error in integrals) + 1e-12)
 
 
 @checks("eps-kl-matched")
@@ -263,7 +258,7 @@ def _():
     \frac{1}{2\tilde\beta_t}\,\big\lVert \mu_q(x_t, x_0) - \mu_\theta(x_t, t)\big\rVert^2 ."""
     for m, n, v in ((0.3, -1.0, 0.4), (2.0, 2.5, 0.01), (-1.0, 1.0, 3.0)):
         value, error = kl(m, v, n, v)
-        assert abs(value - (m - n) ** 2 / (2 * v)) < error + 1e-12 * (1 + value)
+        agree(value, (m - n) ** 2 / (2 * v), error + 1e-12 * (1 + value))
 
 
 @checks("eps-mean-x0")
@@ -272,7 +267,7 @@ def _():
     \frac{\sqrt{\bar\alpha_{t-1}}\,(1-\alpha_t)}{1-\bar\alpha_t}\,\hat x_0(x_t, t)."""
     weight = sp.sqrt(before) * (1 - alpha) / (1 - now)
     mean = sp.sqrt(alpha) * (1 - before) / (1 - now) * x_t + weight * x_0_hat
-    assert same(mean, bayes_mean(x_0_hat))
+    identity(mean, bayes_mean(x_0_hat))
     assert all(weight.subs(point) > 0 for point in POINTS)  # so any mean can be written in this way
 
 
@@ -280,9 +275,7 @@ def _():
 def _():
     r"""\mu_q(x_t, x_0) - \mu_\theta(x_t, t) =
     \frac{\sqrt{\bar\alpha_{t-1}}\,(1-\alpha_t)}{1-\bar\alpha_t}\,\big(x_0 - \hat x_0(x_t, t)\big)."""
-    assert same(
-        bayes_mean() - bayes_mean(x_0_hat), sp.sqrt(before) * (1 - alpha) / (1 - now) * (x_0 - x_0_hat)
-    )
+    identity(bayes_mean() - bayes_mean(x_0_hat), sp.sqrt(before) * (1 - alpha) / (1 - now) * (x_0 - x_0_hat))
 
 
 X_0_WEIGHT = before * (1 - alpha) ** 2 / (1 - now) ** 2 / (2 * bayes_var())
@@ -293,34 +286,34 @@ def _():
     r"""D_{\mathrm{KL}}(q\,\Vert\,p_\theta) =
     \frac{1}{2\tilde\beta_t}\,\frac{\bar\alpha_{t-1}(1-\alpha_t)^2}{(1-\bar\alpha_t)^2}\,\big\lVert
     x_0 - \hat x_0(x_t, t)\big\rVert^2 ."""
-    assert same(bayes_kl(x_0, x_0_hat), X_0_WEIGHT * (x_0 - x_0_hat) ** 2)
+    identity(bayes_kl(x_0, x_0_hat), X_0_WEIGHT * (x_0 - x_0_hat) ** 2)
 
 
 @checks("eps-weight-insert")
 def _():
     r"""\frac{1}{2\tilde\beta_t}\,\frac{\bar\alpha_{t-1}(1-\alpha_t)^2}{(1-\bar\alpha_t)^2} =
     \frac12\,\frac{\bar\alpha_{t-1}\,(1-\alpha_t)}{(1-\bar\alpha_{t-1})(1-\bar\alpha_t)} ."""
-    assert same(X_0_WEIGHT, before * (1 - alpha) / ((1 - before) * (1 - now)) / 2)
+    identity(X_0_WEIGHT, before * (1 - alpha) / ((1 - before) * (1 - now)) / 2)
 
 
 @checks("eps-weight-numerator")
 def _():
     r"""\bar\alpha_{t-1}(1-\alpha_t) = \bar\alpha_{t-1} - \bar\alpha_t ."""
-    assert same(before * (1 - alpha), before - now)
+    identity(before * (1 - alpha), before - now)
 
 
 @checks("eps-weight-trick")
 def _():
     r"""\bar\alpha_{t-1} - \bar\alpha_t = \bar\alpha_{t-1}(1-\bar\alpha_t) -
     \bar\alpha_t(1-\bar\alpha_{t-1})."""
-    assert same(before - now, before * (1 - now) - now * (1 - before))
+    identity(before - now, before * (1 - now) - now * (1 - before))
 
 
 @checks("eps-weight-snr")
 def _():
     r"""\frac{1}{2\tilde\beta_t}\,\frac{\bar\alpha_{t-1}(1-\alpha_t)^2}{(1-\bar\alpha_t)^2} =
     \frac12\Big(\mathrm{SNR}(t-1) - \mathrm{SNR}(t)\Big)."""
-    assert same(X_0_WEIGHT, (snr(before) - snr(now)) / 2)
+    identity(X_0_WEIGHT, (snr(before) - snr(now)) / 2)
 
 
 # --- the noise ----------------------------------------------------------------------------------------------
@@ -329,28 +322,28 @@ def _():
 @checks("eps-x0-of-eps")
 def _():
     r"""x_0 = \frac{x_t - \sqrt{1-\bar\alpha_t}\;\varepsilon}{\sqrt{\bar\alpha_t}} ."""
-    assert same(((x_t - sp.sqrt(1 - now) * eps) / sp.sqrt(now)).subs(x_t, jump()), x_0)
+    identity(((x_t - sp.sqrt(1 - now) * eps) / sp.sqrt(now)).subs(x_t, jump()), x_0)
 
 
 @checks("eps-x0-hat")
 def _():
     r"""\hat x_0(x_t, t) = \frac{x_t - \sqrt{1-\bar\alpha_t}\;\varepsilon_\theta(x_t,
     t)}{\sqrt{\bar\alpha_t}} ."""
-    assert same((x_t - sp.sqrt(1 - now) * eps_hat) / sp.sqrt(now), start_of(eps_hat))
+    identity((x_t - sp.sqrt(1 - now) * eps_hat) / sp.sqrt(now), start_of(eps_hat))
 
 
 @checks("eps-error")
 def _():
     r"""x_0 - \hat x_0(x_t, t) = \sqrt{\frac{1-\bar\alpha_t}{\bar\alpha_t}}\;\big(\varepsilon_\theta(x_t,
     t) - \varepsilon\big)."""
-    assert same(start_of(eps) - start_of(eps_hat), sp.sqrt((1 - now) / now) * (eps_hat - eps))
+    identity(start_of(eps) - start_of(eps_hat), sp.sqrt((1 - now) / now) * (eps_hat - eps))
 
 
 @checks("eps-error-squared")
 def _():
     r"""\big\lVert x_0 - \hat x_0(x_t, t)\big\rVert^2 = \frac{1}{\mathrm{SNR}(t)}\,\big\lVert \varepsilon
     - \varepsilon_\theta(x_t, t)\big\rVert^2 ."""
-    assert same((start_of(eps) - start_of(eps_hat)) ** 2, (eps - eps_hat) ** 2 / snr(now))
+    identity((start_of(eps) - start_of(eps_hat)) ** 2, (eps - eps_hat) ** 2 / snr(now))
 
 
 @checks("eps-objective")
@@ -359,14 +352,14 @@ def _():
     E_{\varepsilon}\,\big\lVert \varepsilon - \varepsilon_\theta(x_t, t)\big\rVert^2, \qquad t =
     2,\dots,T."""
     weight = (snr(before) / snr(now) - 1) / 2
-    assert same(bayes_kl(start_of(eps), start_of(eps_hat)), weight * (eps - eps_hat) ** 2)
+    identity(bayes_kl(start_of(eps), start_of(eps_hat)), weight * (eps - eps_hat) ** 2)
 
 
 @checks("eps-weight")
 def _():
     r"""\frac12\Big(\frac{\mathrm{SNR}(t-1)}{\mathrm{SNR}(t)} - 1\Big) =
     \frac{(1-\alpha_t)^2}{2\,\tilde\beta_t\,\alpha_t\,(1-\bar\alpha_t)} ."""
-    assert same((snr(before) / snr(now) - 1) / 2, (1 - alpha) ** 2 / (2 * bayes_var() * alpha * (1 - now)))
+    identity((snr(before) / snr(now) - 1) / 2, (1 - alpha) ** 2 / (2 * bayes_var() * alpha * (1 - now)))
 
 
 @checks("eps-first-objective")
@@ -376,8 +369,8 @@ def _():
     # At t = 1 nothing is before: ᾱ_0 = 1 and ᾱ_1 = α_1. One coordinate, D = 1; others add the same terms.
     guess, start = start_of(eps_hat).subs(before, 1), start_of(eps).subs(before, 1)
     minus_log = (start - guess) ** 2 / (2 * (1 - alpha)) + sp.log(2 * sp.pi * (1 - alpha)) / 2
-    assert same(minus_log, (eps - eps_hat) ** 2 / (2 * alpha) + sp.log(2 * sp.pi * (1 - alpha)) / 2)
-    assert abs(float(minus_log.subs(POINTS[0])) + first_density()) < 1e-12
+    identity(minus_log, (eps - eps_hat) ** 2 / (2 * alpha) + sp.log(2 * sp.pi * (1 - alpha)) / 2)
+    agree(float(minus_log.subs(POINTS[0])), -(first_density()), 1e-12)
 
 
 def first_density():
@@ -397,15 +390,15 @@ def _():
     \frac{\sqrt{\bar\alpha_{t-1}}(1-\alpha_t)}{(1-\bar\alpha_t)\sqrt{\bar\alpha_t}} =
     \frac{\alpha_t(1-\bar\alpha_{t-1}) + (1-\alpha_t)}{\sqrt{\alpha_t}\,(1-\bar\alpha_t)} ."""
     x_t_part = sp.sqrt(alpha) * (1 - before) / (1 - now)
-    assert same(x_t_part + sp.sqrt(before) * (1 - alpha) / ((1 - now) * sp.sqrt(now)), COLLECTED)
-    assert same(sp.diff(bayes_mean(start_of(eps_hat)), x_t), COLLECTED)
+    identity(x_t_part + sp.sqrt(before) * (1 - alpha) / ((1 - now) * sp.sqrt(now)), COLLECTED)
+    identity(sp.diff(bayes_mean(start_of(eps_hat)), x_t), COLLECTED)
 
 
 @checks("eps-mean-xt")
 def _():
     r"""\frac{\alpha_t(1-\bar\alpha_{t-1}) + (1-\alpha_t)}{\sqrt{\alpha_t}\,(1-\bar\alpha_t)} =
     \frac{1}{\sqrt{\alpha_t}} ."""
-    assert same(COLLECTED, 1 / sp.sqrt(alpha))
+    identity(COLLECTED, 1 / sp.sqrt(alpha))
 
 
 @checks("eps-mean-noise")
@@ -414,8 +407,8 @@ def _():
     = -\frac{1}{\sqrt{\alpha_t}}\cdot\frac{1-\alpha_t}{\sqrt{1-\bar\alpha_t}} ."""
     left = -sp.sqrt(before) * (1 - alpha) / (1 - now) * sp.sqrt(1 - now) / sp.sqrt(now)
     right = -1 / sp.sqrt(alpha) * (1 - alpha) / sp.sqrt(1 - now)
-    assert same(left, right)
-    assert same(sp.diff(bayes_mean(start_of(eps_hat)), eps_hat), right)
+    identity(left, right)
+    identity(sp.diff(bayes_mean(start_of(eps_hat)), eps_hat), right)
 
 
 @checks("eps-mean")
@@ -423,7 +416,7 @@ def _():
     r"""\mu_\theta(x_t, t) = \frac{1}{\sqrt{\alpha_t}}\Big(x_t -
     \frac{1-\alpha_t}{\sqrt{1-\bar\alpha_t}}\;\varepsilon_\theta(x_t, t)\Big)."""
     mean = (x_t - (1 - alpha) / sp.sqrt(1 - now) * eps_hat) / sp.sqrt(alpha)
-    assert same(mean, bayes_mean(start_of(eps_hat)))
+    identity(mean, bayes_mean(start_of(eps_hat)))
 
 
 # --- training and sampling ----------------------------------------------------------------------------------
@@ -459,7 +452,7 @@ def _():
             ]
         )
 
-    assert abs(average(0) - average(1)) < 1e-12
+    agree(average(0), average(1), 1e-12)
 
 
 @checks("eps-sample")
@@ -469,8 +462,8 @@ def _():
     # For data that is one point the noise is known: a step must lead from q(x_t | x_0) to q(x_{t−1} | x_0).
     noise = (x_t - sp.sqrt(now) * x_0) / sp.sqrt(1 - now)
     mean = (x_t - (1 - alpha) / sp.sqrt(1 - now) * noise) / sp.sqrt(alpha)
-    assert same(mean.subs(x_t, sp.sqrt(now) * x_0), sp.sqrt(before) * x_0)
-    assert same(sp.diff(mean, x_t) ** 2 * (1 - now) + bayes_var(), 1 - before)
+    identity(mean.subs(x_t, sp.sqrt(now) * x_0), sp.sqrt(before) * x_0)
+    identity(sp.diff(mean, x_t) ** 2 * (1 - now) + bayes_var(), 1 - before)
     assert ((1 - alpha) * (1 - before) / (1 - now)).subs(before, 1) == 0  # β̃_1: no noise at the last step
 
 
@@ -484,15 +477,15 @@ def _():
     r"""v = \sqrt{\bar\alpha_t}\;\varepsilon - \sqrt{1-\bar\alpha_t}\;x_0 ."""
     # (x_t, v) is (x_0, ε) turned by an angle whose cosine is √ᾱ_t: lengths and orientation stay.
     turn = sp.Matrix([jump(), V]).jacobian([x_0, eps])
-    assert same((turn * turn.T - sp.eye(2)).norm(), 0)
-    assert same(turn.det(), 1)
-    assert same(turn[1, 1], sp.sqrt(now))
+    identity((turn * turn.T - sp.eye(2)).norm(), 0)
+    identity(turn.det(), 1)
+    identity(turn[1, 1], sp.sqrt(now))
 
 
 @checks("eps-x0-of-v")
 def _():
     r"""x_0 = \sqrt{\bar\alpha_t}\;x_t - \sqrt{1-\bar\alpha_t}\;v ."""
-    assert same(sp.sqrt(now) * jump() - sp.sqrt(1 - now) * V, x_0)
+    identity(sp.sqrt(now) * jump() - sp.sqrt(1 - now) * V, x_0)
 
 
 @checks("eps-v-error")
@@ -504,7 +497,7 @@ def _():
     def v_of(start):
         return sp.sqrt(now) * (x_t - sp.sqrt(now) * start) / sp.sqrt(1 - now) - sp.sqrt(1 - now) * start
 
-    assert same((x_0 - x_0_hat) ** 2, (1 - now) * (v_of(x_0) - v_of(x_0_hat)) ** 2)
+    identity((x_0 - x_0_hat) ** 2, (1 - now) * (v_of(x_0) - v_of(x_0_hat)) ** 2)
 
 
 @checks("eps-irreducible")
@@ -528,5 +521,5 @@ def _():
 
     whole = mean(lambda start, x: (start - math.sin(2 * x)) ** 2)
     parts = mean(lambda start, x: (m(x) - math.sin(2 * x)) ** 2), mean(lambda start, x: (start - m(x)) ** 2)
-    assert abs(whole - sum(parts)) < INTEGRAL
+    agree(whole, sum(parts), INTEGRAL)
     assert min(parts) > 0.01

@@ -8,6 +8,7 @@ arbitrary, and no two of them coincide. Nothing here uses the library.
 import math
 
 import numpy as np
+from evidence import quadrature
 from scipy.stats import multivariate_normal, norm
 
 T = 4
@@ -33,6 +34,7 @@ WEIGHTS = chain_weights()
 COVARIANCE = WEIGHTS[:, 1:] @ WEIGHTS[:, 1:].T  # of x_0…x_T, given x_0
 
 
+@quadrature
 def mean(f, *steps, start=START, nodes=3):
     """E f(x_s for s in steps) over q(those states | x_0 = start), exact for f of degree 5 with 3 nodes."""
     z, weight = np.polynomial.hermite_e.hermegauss(nodes)
@@ -91,6 +93,7 @@ def gap():
     return (np.trace(solve[:, :-1]) + apart @ solve[:, -1] - T + log_det) / 2
 
 
+@quadrature
 def kl(m, v, n, w):
     """KL(N(m, v) ‖ N(n, w)) of numbers or arrays, from its definition: the log ratio is of degree 2."""
     z, weight = np.polynomial.hermite_e.hermegauss(3)

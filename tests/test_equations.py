@@ -20,6 +20,7 @@ from equations import (
     equations_of_the_book,
     problems,
 )
+from evidence import evidence_of
 
 
 def test_book_and_checks_belong_together():
@@ -28,7 +29,7 @@ def test_book_and_checks_belong_together():
 
 @pytest.mark.parametrize("label", CHECKS)
 def test_equation(label):
-    CHECKS[label]()
+    evidence_of(CHECKS[label])
 
 
 # The collector: it finds each way of displaying an equation, and each fault.
