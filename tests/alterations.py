@@ -100,12 +100,8 @@ def variants(node: ast.AST, names: dict) -> Iterator[tuple[str, ast.AST]]:
         case ast.Subscript(value, ast.Name() as index, ast.Load()):
             before = ast.BinOp(index, ast.Sub(), ast.Constant(1))
             yield "index", ast.Subscript(value, before, ast.Load())
-        case ast.Name(name, ast.Load()) if symbolic(names.get(name)) and symbolic(names.get(NEIGHBOURS.get(name))):
+        case ast.Name(name, ast.Load()) if isinstance(names.get(NEIGHBOURS.get(name)), sp.Expr):
             yield "index", ast.Name(NEIGHBOURS[name], ast.Load())
-
-
-def symbolic(value: object) -> bool:
-    return isinstance(value, sp.Expr)
 
 
 def replaced(tree: ast.FunctionDef, path: tuple, became: ast.AST) -> tuple[ast.FunctionDef, ast.AST]:
