@@ -4,17 +4,29 @@
   fonts.
 - Thebe goes, which runs code on a remote server: this book has none, and the theme declares its constants
   twice, which is an error on every page.
+- The icons' script goes, half a megabyte compressed: the icons' style sheet, which the theme loads as well,
+  draws the same. As the script did, we hide icons from screen readers.
+- A page is light or dark from its start: the theme's own script finds out late, and all is drawn again.
 - An entry of the bibliography becomes an item of the list it stands in, as screen readers expect.
 """
 
 import re
 from pathlib import Path
 
+CHOOSE_THEME = """{
+      const mode = localStorage.getItem("mode") || "auto";
+      const dark = window.matchMedia("(prefers-color-scheme: dark)").matches;
+      document.documentElement.dataset.theme = mode !== "auto" ? mode : dark ? "dark" : "light";
+    }"""
+
 MENDS = (
     (re.compile(r'[ \t]*<link rel="preload" as="font"[^>]*>\n?'), ""),
     (re.compile(r'[ \t]*<link [^>]*href="[^"]*sphinx-thebe\.css[^"]*"[^>]*>\n?'), ""),
     (re.compile(r'[ \t]*<script [^>]*src="[^"]*sphinx-thebe\.js[^"]*"[^>]*></script>\n?'), ""),
     (re.compile(r"[ \t]*<script>const THEBE_JS_URL[^<]*</script>\n?"), ""),
+    (re.compile(r'[ \t]*<script src="[^"]*/fontawesome/[^"]*"></script>\n?'), ""),
+    (re.compile(r'<i class="(?=[^"]*\bfa[bs]?[ -])'), '<i aria-hidden="true" class="'),
+    (re.compile(r"document\.documentElement\.dataset\.theme = localStorage[^;\n]*;"), CHOOSE_THEME),
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),
 )
 

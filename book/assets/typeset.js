@@ -1,0 +1,37 @@
+// Sets a page's formulas in small steps, those in the window first, so that reading, widgets and scrolling wait
+// for a few of them and not for all. Runs before MathJax, whose own start this replaces.
+(() => {
+  const STEP = 24; // formulas between two looks at the page
+
+  const inWindow = (el) => {
+    const { top, bottom } = el.getBoundingClientRect();
+    return bottom > 0 && top < window.innerHeight;
+  };
+
+  function inOrderOfNeed(formulas) {
+    const needed = new Set(formulas.filter(inWindow));
+    return [...needed, ...formulas.filter((el) => !needed.has(el))];
+  }
+
+  /** Formulas above the place change its height: who arrives inside the page must find it where it stays. */
+  function arrivesInside() {
+    const [{ type }] = performance.getEntriesByType("navigation");
+    return window.location.hash !== "" || type !== "navigate"; // not a link: reloading, or coming back
+  }
+
+  /** A moment in which the browser shows what there is; a page in a hidden tab need not show anything. */
+  const pause = () =>
+    document.hidden || new Promise((go) => window.requestIdleCallback?.(go, { timeout: 200 }) ?? setTimeout(go));
+
+  async function pageReady() {
+    let waiting = arrivesInside() ? [] : [...document.querySelectorAll(".math")];
+    while (waiting.length) {
+      waiting = inOrderOfNeed(waiting);
+      await window.MathJax.typesetPromise(waiting.splice(0, STEP));
+      await pause();
+    }
+    return window.MathJax.startup.defaultPageReady(); // all that is left, wherever it is
+  }
+
+  if (window.MathJax) window.MathJax.startup = { pageReady };
+})();
