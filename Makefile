@@ -34,7 +34,17 @@ _build/.library: requirements.txt $(LIBRARY)
 	@mkdir -p _build
 	@touch $@
 
-_build/.dress: _build/.library $(DRESS)
+# What the checks of the equations have shown, for the numbers of the equations. The file is written only if all
+# pass, and keeps its date if it stays the same.
+_build/.checked: _build/.library $(wildcard tests/*.py book/*.ipynb book/*.md)
+	@rm -f $@
+	@$(PYTEST) -q tests/test_equations.py --evidence _build/evidence.json > _build/checks.log || \
+		{ cat _build/checks.log; rm -f _build/evidence.json; exit 1; }
+	@touch $@
+
+_build/evidence.json: _build/.checked ;
+
+_build/.dress: _build/.library _build/evidence.json $(DRESS)
 	@rm -rf _build/.doctrees _build/html
 	@touch $@
 

@@ -1,7 +1,35 @@
-"""Fixtures of the unit tests."""
+"""Fixtures of the unit tests, and the file in which the checks of the equations say what they have shown."""
+
+import json
+from pathlib import Path
 
 import pytest
 import torch
+
+EVIDENCE = pytest.StashKey[dict[str, dict[str, str]]]()
+
+
+def pytest_addoption(parser):
+    parser.addoption("--evidence", type=Path, help="where to write what the equations' checks have shown")
+
+
+def pytest_configure(config):
+    config.stash[EVIDENCE] = {}
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """Write the evidence if all tests have passed, and only where it differs from what is there."""
+    path = session.config.getoption("--evidence")
+    if path and exitstatus == 0:
+        found = json.dumps(session.config.stash[EVIDENCE], indent=1, ensure_ascii=False, sort_keys=True)
+        if not path.exists() or path.read_text(encoding="utf-8") != found:
+            path.write_text(found, encoding="utf-8")
+
+
+@pytest.fixture
+def evidence(request):
+    """What the checks of the equations have shown so far, by label, for the pages of the book."""
+    return request.config.stash[EVIDENCE]
 
 
 @pytest.fixture

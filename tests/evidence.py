@@ -40,7 +40,8 @@ class Evidence:
             parts.append("checked symbolically (SymPy proves both sides equal)")
         if self.compared:
             other = "quadrature" if self.quadrature else "an independent computation"
-            parts.append(f"checked against {other}: largest difference {self.largest:.0e}")
+            largest = f"largest difference {self.largest:.0e}" if self.largest else "no difference"
+            parts.append(f"checked against {other}: {largest}")
         if self.draws:
             within = f"within {self.errors:g} standard errors"
             parts.append(f"checked by simulation: {self.draws:,} draws, {within}")

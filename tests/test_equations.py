@@ -1,10 +1,13 @@
 """Every displayed equation of the book has a label and a check that does not use the book's own code.
 
 To add an equation: label it, and write a function in `equations_<chapter>.py` that is decorated with
-`@checks("its-label")`, quotes its TeX as docstring, and asserts it from definitions, with SymPy or numbers.
+`@checks("its-label")`, quotes its TeX as docstring, and asserts it from definitions, with SymPy or numbers, by
+the functions of `evidence.py`. What they have shown stands on the page, with the equation's number.
 """
 
+import inspect
 import json
+from pathlib import Path
 
 import equations_01_vae_elbo  # noqa: F401 - registers the checks of chapter 1
 import equations_02_hvae  # noqa: F401 - registers the checks of chapter 2
@@ -28,8 +31,11 @@ def test_book_and_checks_belong_together():
 
 
 @pytest.mark.parametrize("label", CHECKS)
-def test_equation(label):
-    evidence_of(CHECKS[label])
+def test_equation(label, evidence):
+    check = CHECKS[label]
+    shown = evidence_of(check)
+    file = Path(inspect.getsourcefile(check)).name
+    evidence[label] = {"tex": check.__doc__.strip(), "text": str(shown), "file": file}
 
 
 # The collector: it finds each way of displaying an equation, and each fault.
