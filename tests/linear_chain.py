@@ -76,10 +76,14 @@ def log_evidence():
     return norm.logpdf(START, p.mean[0], math.sqrt(p.cov[0, 0]))
 
 
-def log_ratio(x):
-    """log p(x_{0:T})/q(x_{1:T} | x_0) for the rows (x_1, …, x_T), from the two Gaussians."""
-    x = np.atleast_2d(x)
-    return joint_p().logpdf(np.insert(x, 0, START, axis=1)) - joint_q().logpdf(x)
+def log_model(*latents):
+    """log p(x_0, x_1, …, x_T), from the Gaussian."""
+    return joint_p().logpdf(np.stack(np.broadcast_arrays(START, *latents), axis=-1))
+
+
+def log_chain(*latents):
+    """log q(x_1, …, x_T | x_0), from the Gaussian."""
+    return joint_q().logpdf(np.stack(latents, axis=-1))
 
 
 def gap():
