@@ -129,6 +129,13 @@ def test_standard_units():
     torch.testing.assert_close(units.undo(z), x, rtol=4 * EPS, atol=40 * EPS)
 
 
+def test_standard_units_of_a_square():
+    x = torch.tensor([[4.0, 5.0], [4.0, -1.0], [-2.0, 5.0], [-2.0, -1.0]])  # (1 ± 3, 2 ± 3)
+    units = data.Standardiser.fit(x)
+    assert units(x).tolist() == [[1, 1], [1, -1], [-1, 1], [-1, -1]]
+    assert units.undo(torch.tensor([[0.0, 0.0], [2.0, 0.0]])).tolist() == [[1, 2], [7, 2]]
+
+
 def test_standard_units_keep_proportions():
     x = normal(200, 2) * torch.tensor([3.0, 0.5])
     z = data.Standardiser.fit(x)(x)

@@ -141,20 +141,28 @@ def test_weights_of_the_chains_average_to_the_density():
     assert float(-weight.log().mean()) > -math.log(exact)  # Jensen: the loss is above -log p(x)
 
 
-def test_the_bound_is_tight_for_the_exact_reverse_chain():
-    # Data N(0, I) stays N(0, I) at each level, so q(z_{t−1} | z_t) = N(√α_t z_t, (1 − α_t) I), and every
-    # single chain gives −log N(x; 0, I).
+def exact_chain():
+    """A frozen encoder and its exact reverse chain for data N(0, I).
+
+    Such data stays N(0, I) at each level, so q(z_{t−1} | z_t) = N(√α_t z_t, (1 − α_t) I).
+    """
     schedule = even_log_snr(5, 0.05, 4)
     model = HVAE(5, schedule=schedule)
     for t in range(1, 6):
         kept, added = schedule.alpha[t].sqrt(), schedule.beta[t]
         model.decoders[t - 1] = Function(lambda z, k=kept, a=added: (k * z, a.expand(len(z), 1)))
     model.prior = lambda n: Gaussian(torch.zeros(n, 2), torch.ones(n, 2))
-    x = normal(9, 2)
+    return model
+
+
+def test_the_bound_is_tight_for_the_exact_reverse_chain():
+    # Every single chain gives −log N(x; 0, I), and so does their mean.
+    model, x = exact_chain(), normal(9, 2)
     terms = model.terms(model.infer(x, seeded()))
     exact = -MultivariateNormal(torch.zeros(2), torch.eye(2)).log_prob(x)
-    rounding = 100 * EPS * float(terms.abs().sum(dim=0).max()) / float(schedule.beta[1])
+    rounding = 100 * EPS * float(terms.abs().sum(dim=0).max()) / float(model.schedule.beta[1])
     torch.testing.assert_close(terms.sum(dim=0), exact, rtol=0, atol=rounding)
+    torch.testing.assert_close(model.loss(x, seeded(1)), exact.mean(), rtol=0, atol=rounding)
 
 
 class SameSteps(ReverseChain):
@@ -226,6 +234,13 @@ def test_ancestral_sampling_adds_the_noise_of_every_level():
     for done, var in enumerate([1.0, 1.64, 2.0, 2.16, 2.2]):  # 1 + 0.8² + 0.6² + 0.4² + 0.2²
         se = var * (2 / (2 * n)) ** 0.5
         assert abs(float(path[done].square().mean()) - var) < K * se
+
+
+def test_the_exact_chain_stays_standard_normal():
+    n = 20_000
+    path = exact_chain().trajectory(n, seeded())
+    assert (path.mean(dim=1).abs() < K / math.sqrt(n)).all()
+    assert ((path.var(dim=1) - 1).abs() < K * math.sqrt(2 / n)).all()
 
 
 def test_sample_is_the_end_of_the_trajectory():

@@ -96,6 +96,12 @@ def test_the_noise_level_is_what_it_sees_of_a_step():
     torch.testing.assert_close(long(x_t, torch.tensor(11)), short(x_t, torch.tensor(6)))
 
 
+def test_no_step_sees_the_row_of_step_0():
+    net = network()
+    net.level[0] = math.nan
+    assert net(normal(50, 2).float(), torch.arange(1, 51)).isfinite().all()
+
+
 @pytest.mark.parametrize("name", MAKERS)
 def test_inputs_are_finite_and_bounded_for_every_schedule(name):
     for T in (LEAST_T[name], 100):
@@ -119,6 +125,13 @@ def test_waves_have_the_frequencies_asked_for():
     waves = network(n_directions=6, frequencies=(1.0, 4.0)).waves.waves
     assert waves.shape == (2, 12)
     torch.testing.assert_close(waves.norm(dim=0), torch.tensor([1.0] * 6 + [4.0] * 6))
+
+
+def test_no_wave_is_another_one_or_its_mirror_image():
+    waves = Waves().waves.T  # f · u of each wave
+    for image in (waves, -waves):
+        apart = torch.cdist(waves, image).fill_diagonal_(math.inf)
+        assert apart.min() > 0.1  # the nearest, of frequency 1.5, are π/12 apart: 1.5 · 0.26
 
 
 def test_weights_alone_are_stored():

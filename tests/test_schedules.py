@@ -7,7 +7,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import EPS, LEAST_T, MAKERS, refused
+from support import EPS, LEAST_T, MAKERS, refused, share_kept
 
 from diffusion_lib import schedules
 from diffusion_lib.schedules import Schedule, at
@@ -76,6 +76,14 @@ def test_even_log_snr_is_even_between_its_ends():
     even = torch.linspace(math.log(0.01), math.log(10), 50, dtype=torch.float64)
     # 1 − ᾱ is 1e-4 at t = 1, so a rounding of ᾱ counts 10⁴ times; 50 factors bring a rounding each.
     torch.testing.assert_close(log_sigma, even, rtol=0, atol=50 * EPS * 1e4)
+
+
+def test_even_log_snr_begins_and_ends_with_the_noise_asked_for():
+    """sigma is noise over signal after the steps 1…t, here from the product of their 1 − β."""
+    beta = schedules.even_log_snr(50, sigma_min=0.01, sigma_max=10).beta[1:].tolist()
+    for t, sigma in ((1, 0.01), (50, 10)):
+        kept = share_kept(beta, t)
+        assert math.sqrt((1 - kept) / kept) == pytest.approx(sigma, rel=50 * EPS * 1e4)  # 1 − ᾱ_1 is 1e-4
 
 
 @pytest.mark.parametrize(

@@ -206,6 +206,10 @@ def test_the_rate_rises_in_a_line_and_falls_along_a_cosine(steps):
     assert warm_up_and_cosine(steps, steps) == pytest.approx(0, abs=1e-15)
 
 
+def test_the_first_step_is_a_step():
+    assert not torch.equal(weights_after(1, 100), weights_after(0, 100))
+
+
 @pytest.mark.parametrize(
     ("x_0", "settings", "parts"),
     [

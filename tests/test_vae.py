@@ -242,6 +242,14 @@ def test_samples_of_the_linear_model_have_its_distribution():
     assert (np.abs(np.cov(x.T) - cov) < K * error).all()
 
 
+def test_a_sample_has_the_decoders_noise():
+    model, n = vae(decoder_std=0.3), 20_000
+    z, x = model.trajectory(n, seeded(6))
+    noise = x - model.decode(z).mean.detach()
+    assert (noise.mean(dim=0).abs() < K * 0.3 / math.sqrt(n)).all()
+    assert ((noise.var(dim=0) - 0.09).abs() < K * 0.09 * math.sqrt(2 / n)).all()
+
+
 def test_training_finds_the_cause_behind_a_diagonal():
     """A model that ignores z cannot do better than two independent coordinates; a trained VAE does."""
     x = torch.randn(2000, 1, generator=seeded()).expand(2000, 2)

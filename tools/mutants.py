@@ -1,0 +1,173 @@
+"""Plant the faults of `faults.toml` in diffusion_lib, one at a time: each must make a test fail.
+
+The tests written for exactly the formula at fault are left out, so each formula is held by at least two.
+mutmut and cosmic-ray change code by its syntax; they can neither plant a fault that has a name nor leave out
+the test that was written for it, hence these lines.
+
+    python tools/mutants.py            # all faults
+    python tools/mutants.py posterior  # those of one module
+"""
+
+import contextlib
+import gc
+import multiprocessing
+import os
+import sys
+import tempfile
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LIMIT = 60  # seconds to wait for one fault
+# What tests and library import, loaded once; each fault runs in a process forked from there.
+PRELOAD = """
+    anywidget diffusers.schedulers.scheduling_ddpm hypothesis ipywidgets ot pytest
+    scipy.integrate scipy.special scipy.stats sklearn.datasets sklearn.model_selection sklearn.neighbors
+    torch.distributions
+""".split()
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A slip: `new` in the place of `old`, which `module` has exactly once.
+
+    Attributes:
+        name: what went wrong, in the field's words.
+        own: the tests written for this formula, as "test_x.py::test_name"; they do not count.
+    """
+
+    module: str
+    name: str
+    old: str
+    new: str
+    own: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """The file of the module."""
+        return ROOT / "diffusion_lib" / f"{self.module}.py"
+
+
+def load(path: Path = ROOT / "tools/faults.toml") -> tuple[dict[str, list[str]], list[Fault]]:
+    """For each module the test files likeliest to notice, in order; and the faults."""
+    table = tomllib.loads(path.read_text(encoding="utf-8"))
+    faults = [Fault(**{**entry, "own": tuple(entry["own"])}) for entry in table["fault"]]
+    return table["seen_by"], faults
+
+
+def stale(fault: Fault) -> list[str]:
+    """What in the entry no longer fits the library or the tests."""
+    found = []
+    count = fault.path.read_text(encoding="utf-8").count(fault.old)
+    if count != 1:
+        found.append(f"{fault.path.name} has the old text {count} times; it must be there once")
+    if fault.new == fault.old:
+        found.append("the new text is the old one")
+    for test in fault.own:
+        file, _, name = test.partition("::")
+        if f"def {name}(" not in (ROOT / "tests" / file).read_text(encoding="utf-8"):
+            found.append(f"there is no {test}")
+    return found
+
+
+class Watch:
+    """A pytest plugin that leaves out some tests and notes which test fails, and how."""
+
+    def __init__(self, left_out: tuple[str, ...] = ()):
+        self.left_out, self.failed = left_out, ""
+
+    def pytest_collection_modifyitems(self, items):
+        """Leave out the tests, with all their parameters."""
+        items[:] = [item for item in items if item.nodeid.partition("[")[0] not in self.left_out]
+
+    def pytest_runtest_logreport(self, report):
+        """Note a test that fails by itself: not in a fixture, and not because it takes for ever."""
+        if report.failed and report.when == "call" and "from pytest-timeout" not in report.longreprtext:
+            self.failed = report.nodeid
+
+
+def run(tests: list[str], watch: Watch, log: Path) -> int:
+    """pytest's exit code on these tests; what it prints goes into `log`."""
+    import hypothesis
+    import pytest
+
+    gc.freeze()  # pytest collects garbage at its end, which takes half a second with all that is loaded
+    os.chdir(ROOT)
+    sys.path.insert(0, str(ROOT))
+    hypothesis.settings.register_profile("planted", derandomize=True, database=None)
+    hypothesis.settings.load_profile("planted")
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # the plugins of notebooks and browsers take a second
+    options = ["-x", "-q", "-p", "no:cacheprovider", "-p", "pytest_timeout", f"--timeout={LIMIT // 2}"]
+    with log.open("w", encoding="utf-8") as file, contextlib.redirect_stdout(file):
+        return int(pytest.main([*options, "-m", "not slow", *tests], plugins=[watch]))
+
+
+def plant(fault: Fault, files: list[str]) -> tuple[str, str]:
+    """("caught", test), ("survived", ""), or ("broken", why), in a process that lives for this fault only.
+
+    A folder with the faulty module goes first in the package's search path. All else is the real thing.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        planted, log = Path(folder) / fault.path.name, Path(folder) / "log"
+        planted.write_text(fault.path.read_text(encoding="utf-8").replace(fault.old, fault.new), "utf-8")
+        sys.path.insert(0, str(ROOT))
+        import diffusion_lib
+
+        diffusion_lib.__path__.insert(0, folder)
+        watch = Watch(tuple(f"tests/{test}" for test in fault.own))
+        code = run([f"tests/{file}" for file in files], watch, log)
+        module = sys.modules.get(f"diffusion_lib.{fault.module}")
+        if module is None or Path(module.__file__) != planted:
+            return "broken", f"the tests did not import the faulty {fault.module}"
+        if code == 1 and watch.failed:
+            return "caught", watch.failed
+        if code == 0:
+            return "survived", ""
+        return "broken", f"pytest ended with {code}:\n{log.read_text(encoding='utf-8')[-2000:]}"
+
+
+def control(tests: list[str]) -> str:
+    """Run the tests that failed once more, with nothing planted: empty if all pass, else what pytest said."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        return "" if run(tests, Watch(), log) == 0 else log.read_text(encoding="utf-8")[-4000:]
+
+
+def examine(faults: list[Fault], seen_by: dict[str, list[str]]) -> int:
+    """Plant the faults, two at a time, print a line for each, and return how many were caught."""
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(PRELOAD)
+    catchers = []
+    with processes.Pool(2, maxtasksperchild=1) as pool:
+        answers = [pool.apply_async(plant, (fault, seen_by[fault.module])) for fault in faults]
+        for fault, answer in zip(faults, answers, strict=True):
+            try:
+                outcome, what = answer.get(LIMIT)
+            except multiprocessing.TimeoutError:
+                outcome, what = "broken", f"no answer within {LIMIT} s"
+            print(f"{outcome:8} {fault.module:10} {fault.name:55} {what}", flush=True)
+            catchers += [what] if outcome == "caught" else []
+        problem = pool.apply(control, (sorted(set(catchers)),)) if catchers else ""
+    if problem:
+        print(f"Nothing is proved: without a fault, these tests do not pass either.\n{problem}")
+        return 0
+    return len(catchers)
+
+
+def main(modules: list[str]) -> int:
+    """Examine the faults of these modules, or all; 0 if every entry is up to date and every fault caught."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    seen_by, faults = load()
+    faults = [fault for fault in faults if not modules or fault.module in modules]
+    old = [f"{fault.module}, {fault.name}: {why}" for fault in faults for why in stale(fault)]
+    if old:
+        print("\n".join(["Stale entries in tools/faults.toml:", *old]))
+        return 1
+    caught = examine(faults, seen_by)
+    print(f"caught {caught} / planted {len(faults)}")
+    return int(caught < len(faults))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
