@@ -23,6 +23,7 @@ def pytest_sessionfinish(session, exitstatus):
     if path and exitstatus == 0:
         found = json.dumps(session.config.stash[EVIDENCE], indent=1, ensure_ascii=False, sort_keys=True)
         if not path.exists() or path.read_text(encoding="utf-8") != found:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(found, encoding="utf-8")
 
 
