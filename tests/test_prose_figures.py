@@ -6,8 +6,7 @@ claimed in headings, code, equations and other formulas, by references ("chapter
 
 What supports a claim, in a cell that is compared (not tagged `nbval-ignore-output`):
 
-- a printed value that rounds to it in its last digit, in the same unit, behind it or
-  in its line or table head;
+- a printed value that rounds to it in its last digit, in the same unit: behind it, in its line or table head;
 - for "at least 5 times as far" and the like, a bound in the same direction, printed before its truth:
   `print("at least 5 times as far:", ratio > 5)`. The 5 must be in the cell's code, too.
 
@@ -68,10 +67,8 @@ def covers(words, text, claim):
 def text_and_cells(path):
     """The text of a page and its code cells; all chapters' cells for a page without."""
     if path.suffix == ".md":
-        chapters = sorted(BOOK.glob("*.ipynb"))
-        return path.read_text(encoding="utf-8"), [
-            cell for page in chapters for cell in text_and_cells(page)[1]
-        ]
+        chapters = [text_and_cells(chapter) for chapter in sorted(BOOK.glob("*.ipynb"))]
+        return path.read_text(encoding="utf-8"), [cell for _, cells in chapters for cell in cells]
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
     text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     return text, [cell for cell in cells if cell["cell_type"] == "code"]
