@@ -12,7 +12,9 @@ from pathlib import Path
 import equations_01_vae_elbo  # noqa: F401 - registers the checks of chapter 1
 import equations_02_hvae  # noqa: F401 - registers the checks of chapter 2
 import equations_03_forward_process  # noqa: F401 - registers the checks of chapter 3
-import equations_04_posterior  # noqa: F401 - registers the checks of chapter 4
+import equations_04_bound  # noqa: F401 - registers the checks of chapter 4's bound
+import equations_04_oracle  # noqa: F401 - registers the checks of chapter 4's step back without x_0
+import equations_04_posterior  # noqa: F401 - registers the checks of chapter 4's posterior
 import equations_05_epsilon_objective  # noqa: F401 - registers the checks of chapter 5
 import pytest
 from equations import (
