@@ -2,9 +2,9 @@
 
     python tools/notebooks.py [NOTEBOOK ...]    (default: all of book/*.ipynb)
 
-Normal form: counts 1…n; the outputs of checked cells, which `pytest --nbval book` compares; no outputs of
-cells tagged `nbval-ignore-output`; no widget state, times or versions; keys in fixed order. A second run
-changes nothing.
+Normal form: the same first code cell in all; counts 1…n; the outputs of checked cells, which
+`pytest --nbval book` compares; no outputs of cells tagged `nbval-ignore-output`; no widget state, times or
+versions; keys in fixed order. A second run changes nothing.
 """
 
 import json
@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import nbformat
+import yaml
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
@@ -25,6 +26,18 @@ KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
+# Colab opens a notebook without its repository, so pip fetches the library from the book's public address. As
+# long as there is none, the cell serves those who bring the whole folder to Colab.
+FIRST_CELL = """\
+# Colab has PyTorch, but not this book's library. Elsewhere, this does nothing.
+import importlib.util
+import subprocess
+import sys
+
+if "google.colab" in sys.modules and not importlib.util.find_spec("diffusion_lib"):
+    library = "{library}"
+    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", library]
+    subprocess.run(install, check=True)"""
 
 
 class NotebookError(Exception):
@@ -38,6 +51,12 @@ def load(path: Path) -> NotebookNode:
     for place, cell in enumerate(raw["cells"], start=1):
         cell.setdefault("id", f"cell-{place}")
     return nbformat.reads(json.dumps(raw), as_version=4)
+
+
+def first_cell(book: Path = BOOK) -> str:
+    """The source of each notebook's first code cell, which depends on `repository` in _config.yml."""
+    repository = yaml.safe_load((book.parent / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    return FIRST_CELL.format(library="git+{url}@{branch}".format(**repository) if repository["url"] else "..")
 
 
 def execute(notebook: NotebookNode, folder: Path, name: str, seconds: float = CELL_SECONDS) -> None:
@@ -81,6 +100,7 @@ def refresh(path: Path) -> bool:
     """Execute and normalise one notebook; write it and return True if that changed it."""
     before = path.read_text(encoding="utf-8")
     notebook = load(path)
+    next(cell for cell in notebook.cells if cell.cell_type == "code").source = first_cell()
     execute(notebook, path.parent, path.name)
     normalise(notebook)
     after = nbformat.writes(notebook, version=4) + "\n"
