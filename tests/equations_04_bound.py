@@ -268,6 +268,11 @@ def _():
         agree(over(lambda y, n=n: (y - n) ** 2, m, v), v + (m - n) ** 2, ROUNDING)
 
 
+def kl_formula(m, v, n, w):
+    """KL(N(m, v) ‖ N(n, w)) as an expression."""
+    return (v / w - 1 - sp.log(v / w) + (m - n) ** 2 / w) / 2
+
+
 @checks("post-kl-one")
 def _():
     r"""D_{\mathrm{KL}}\big(\mathcal N(m, v)\,\big\|\,\mathcal N(n, w)\big) = \frac12\Big(\frac vw - 1 -
@@ -275,6 +280,7 @@ def _():
     for m, v, n, w in PAIRS:
         written = (v / w - 1 - math.log(v / w) + (m - n) ** 2 / w) / 2
         agree(written, kl(m, v, n, w), ROUNDING)
+        agree(written, kl_formula(m, v, n, w), ROUNDING)
 
 
 @checks("post-kl")
@@ -336,21 +342,6 @@ def _():
     identity(sp.exp(total), 1)
 
 
-def log_gauss(y, m, v):
-    """The log density of N(m, v) as an expression."""
-    return -((y - m) ** 2) / (2 * v) - sp.log(2 * sp.pi * v) / 2
-
-
-def kl_formula(m, v, n, w):
-    """KL(N(m, v) ‖ N(n, w)) as an expression, the one of `post-kl-one`."""
-    return (v / w - 1 - sp.log(v / w) + (m - n) ** 2 / w) / 2
-
-
-def expected(f, y, m, v):
-    """E f(y) over y ~ N(m, v) for a polynomial f of degree 2 or less."""
-    return f.subs(y, m) + v / 2 * f.diff(y, 2)
-
-
 def g(before, x):
     """Any function of x_{t−1} and x_t."""
     return before**2 - 0.7 * before * x + x
@@ -361,7 +352,6 @@ def _():
     r"""\mathrm{Var}(g) = \mathrm{Var}\big(\mathbb E[g\mid x_t, x_0]\big) + \mathbb E\big[\mathrm{Var}(g\mid
     x_t, x_0)\big] ."""
     for t in range(2, T + 1):
-        centre = mean(g, t - 1, t)
 
         def inner(x, t=t):
             return over_back(g, x, t)
@@ -369,11 +359,21 @@ def _():
         def spread(x, t=t, inner=inner):
             return over_back(lambda y, x: (g(y, x) - inner(x)) ** 2, x, t)
 
-        explained = mean(lambda x, inner=inner, centre=centre: (inner(x) - centre) ** 2, t)
+        explained = mean(lambda x, inner=inner: inner(x) ** 2, t) - mean(inner, t) ** 2
         left = mean(spread, t)
-        whole = mean(lambda y, x, centre=centre: (g(y, x) - centre) ** 2, t - 1, t)
+        whole = mean(lambda y, x: g(y, x) ** 2, t - 1, t) - mean(g, t - 1, t) ** 2
         agree(explained + left, whole, ROUNDING)
         assert min(explained, left) > 0.01
+
+
+def log_gauss(y, m, v):
+    """The log density of N(m, v) as an expression."""
+    return -((y - m) ** 2) / (2 * v) - sp.log(2 * sp.pi * v) / 2
+
+
+def expected(f, y, m, v):
+    """E f(y) over y ~ N(m, v) for a polynomial f of degree 2 or less."""
+    return f.subs(y, m) + v / 2 * f.diff(y, 2)
 
 
 @checks("post-same-gradient")
@@ -427,7 +427,7 @@ def _():
 def information(cov, i, j, k):
     """I(x_i; x_j | x_k) of jointly Gaussian numbers, from determinants."""
     det = {of: np.linalg.det(cov[np.ix_(of, of)]) for of in ((i, k), (j, k), (k,), (i, j, k))}
-    return math.log(det[i, k] * det[j, k] / det[k,] / det[i, j, k]) / 2
+    return math.log(det[i, k] * det[j, k] / det[(k,)] / det[i, j, k]) / 2
 
 
 def ideal(x, t):

@@ -63,11 +63,27 @@ def average(values, weights):
 
 
 JOINT = SHARE * np.stack([both(x_0) for x_0 in DATA.ravel()])
-Q_NOW = average(integral(JOINT, 1), 1)  # q(x_t)
-BACK = average(JOINT, 1) / Q_NOW  # q(x_{t−1} | x_t)
-LIKELY = integral(JOINT, 1) / Q_NOW  # q(x_0 | x_t)
-BEST = integral(BACK * Y, 1)  # mean and variance of x_{t−1} given x_t
-BEST_VAR = integral(BACK * (Y - BEST) ** 2, 1)
+
+
+def q_now():
+    """q(x_t)."""
+    return average(integral(JOINT, 1), 1)
+
+
+def q_back():
+    """q(x_{t−1} | x_t)."""
+    return average(JOINT, 1) / q_now()
+
+
+def q_data():
+    """q(x_0 | x_t)."""
+    return integral(JOINT, 1) / q_now()
+
+
+def moments():
+    """Mean and variance of x_{t−1} given x_t."""
+    mean = integral(q_back() * Y, 1)
+    return mean, integral(q_back() * (Y - mean) ** 2, 1)
 
 
 # --- going back needs the data ------------------------------------------------------------------------------
@@ -78,7 +94,7 @@ def _():
     r"""q(x_{t-1}\mid x_t) = \frac{q(x_t\mid x_{t-1})\;q(x_{t-1})}{q(x_t)} ."""
     step = norm.pdf(X, math.sqrt(ALPHA) * Y, math.sqrt(1 - ALPHA))
     written = step * average(jump(Y, BEFORE), SHARE) / average(jump(X, NOW), SHARE)
-    agree(written, BACK, INTEGRAL)
+    agree(written, q_back(), INTEGRAL)
 
 
 @checks("post-needs-data")
@@ -95,8 +111,8 @@ def _():
 @checks("post-mixture")
 def _():
     r"""q(x_{t-1}\mid x_t) = \int q(x_{t-1}\mid x_t, x_0)\;q(x_0\mid x_t)\,dx_0 ."""
-    likely = SHARE * jump(X, NOW) / Q_NOW
-    agree(average(norm.pdf(Y, MU_Q, math.sqrt(TILDE)), likely), BACK, INTEGRAL)
+    likely = SHARE * jump(X, NOW) / average(jump(X, NOW), SHARE)
+    agree(average(norm.pdf(Y, MU_Q, math.sqrt(TILDE)), likely), q_back(), INTEGRAL)
 
 
 # --- the oracle ---------------------------------------------------------------------------------------------
@@ -123,17 +139,19 @@ def _():
     def mu_q(x_0):
         return (math.sqrt(ALPHA) * (1 - BEFORE) * X + math.sqrt(BEFORE) * (1 - ALPHA) * x_0) / (1 - NOW)
 
-    agree(average(mu_q(DATA), LIKELY), BEST, INTEGRAL)
-    agree(mu_q(average(DATA, LIKELY)), BEST, INTEGRAL)
+    best, _ = moments()
+    agree(average(mu_q(DATA), q_data()), best, INTEGRAL)
+    agree(mu_q(average(DATA, q_data())), best, INTEGRAL)
 
 
 @checks("post-best-var")
 def _():
     r"""s_d^{\star 2}(x_t) = \mathrm{Var}(x_{t-1,d}\mid x_t) = \tilde\beta_t + w_t^2\,\mathrm{Var}(x_{0,d}\mid
     x_t) ."""
-    left = average((DATA - average(DATA, LIKELY)) ** 2, LIKELY)
+    left = average((DATA - average(DATA, q_data())) ** 2, q_data())
     weight = math.sqrt(BEFORE) * (1 - ALPHA) / (1 - NOW)
-    agree(TILDE + weight**2 * left, BEST_VAR, INTEGRAL)
+    _, best_var = moments()
+    agree(TILDE + weight**2 * left, best_var, INTEGRAL)
 
 
 @checks("post-above")
@@ -141,9 +159,10 @@ def _():
     r"""\begin{aligned} \mathbb E\big[D_{\mathrm{KL}}(q(x_{t-1}\mid x_t, x_0)\,\|\,p)\ \big|\ x_t\big] ={}
     & D_{\mathrm{KL}}\big(\mathcal N(n^\star, \mathrm{diag}(s^{\star2}))\,\big\|\,p\big) \\ & +
     \frac12\sum_{d=1}^{D}\log\frac{s_d^{\star2}}{\tilde\beta_t} . \end{aligned}"""
-    for n, w in ((0.2, 0.5), (-0.4, 0.1), (BEST, BEST_VAR)):
-        written = kl(BEST, BEST_VAR, n, w) + np.log(BEST_VAR / TILDE) / 2
-        agree(average(kl(MU_Q, TILDE, n, w), LIKELY), written, INTEGRAL)
+    best, best_var = moments()
+    for n, w in ((0.2, 0.5), (-0.4, 0.1), (best, best_var)):
+        written = kl(best, best_var, n, w) + np.log(best_var / TILDE) / 2
+        agree(average(kl(MU_Q, TILDE, n, w), q_data()), written, INTEGRAL)
 
 
 def paid(n, w):
@@ -152,18 +171,21 @@ def paid(n, w):
     return integral(integral((JOINT * ratio).sum(0, keepdims=True), 1), 2)
 
 
-OTHERS = ((BEST + 0.05, BEST_VAR), (BEST, 1.1 * BEST_VAR), (BEST, 0.9 * BEST_VAR), (BEST, TILDE))
+def other_models():
+    """Models near the best one, and one that is as narrow as the posterior."""
+    best, best_var = moments()
+    return (best + 0.05, best_var), (best, 1.1 * best_var), (best, 0.9 * best_var), (best, TILDE)
 
 
 @checks("post-irreducible")
 def _():
     r"""\mathcal L_t^\star = \mathbb E_{q(x_t)}\Big[\frac12\sum_{d=1}^{D}\log\Big(1 +
     \frac{w_t^2\,\mathrm{Var}(x_{0,d}\mid x_t)}{\tilde\beta_t}\Big)\Big] ."""
-    left = average((DATA - average(DATA, LIKELY)) ** 2, LIKELY)
+    left = average((DATA - average(DATA, q_data())) ** 2, q_data())
     weight = math.sqrt(BEFORE) * (1 - ALPHA) / (1 - NOW)
     written = integral(average(jump(X, NOW), SHARE) * np.log(1 + weight**2 * left / TILDE) / 2, 2)
-    agree(written, paid(BEST, BEST_VAR), INTEGRAL)
-    exceeds([paid(*other) for other in OTHERS], written)
+    agree(written, paid(*moments()), INTEGRAL)
+    exceeds([paid(*other) for other in other_models()], written)
 
 
 # --- the 2015 model -----------------------------------------------------------------------------------------

@@ -332,10 +332,9 @@ def _():
     # The reference code has ᾱ_t and α_t only: mu1 = √(ᾱ_t/α_t), cov1 = 1 − ᾱ_t/α_t.
     identity(mu_1, sp.sqrt(now / alpha))
     identity(c_1, 1 - now / alpha)
-    # Centre and precision of what x_0 says, and of what x_t says: where the exponent of each is least.
-    for square, centre, var in ((jump_square, mu_1 * x_0, c_1), (step_square, mu_2 * x_t, c_2)):
-        identity(square.diff(y).subs(y, centre))
-        identity(square.diff(y, 2) / 2, 1 / var)
+    # What x_0 and x_t say about x_{t−1}: bells around a scale times each.
+    identity(jump_square, (y - mu_1 * x_0) ** 2 / c_1)
+    identity(step_square, (y - mu_2 * x_t) ** 2 / c_2)
 
 
 @checks("post-weighted")
