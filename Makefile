@@ -64,7 +64,7 @@ test: .venv/.installed  ## everything: ruff, unit tests, every notebook, the boo
 	$(PYTEST) $(WORKERS) tests --ignore=tests/browser
 	$(PYTEST) $(WORKERS) --dist=loadscope -W default --nbval --nbval-sanitize-with=book/sanitize.cfg book
 	@$(MAKE) --no-print-directory book
-	$(PYTEST) $(WORKERS) --dist=loadfile tests/browser
+	$(PYTEST) $(WORKERS) --dist=loadgroup tests/browser
 
 check: .venv/.installed  ## ruff and the fast unit tests, under a minute
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ The browser is looked for at the path in `CHROMIUM`, then under its usual names;
 
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,7 +15,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 SITE = Path(os.environ.get("BOOK_SITE", ROOT / "_build" / "html"))
@@ -61,12 +62,20 @@ class QuietHandler(SimpleHTTPRequestHandler):
         pass
 
 
+class QuietServer(ThreadingHTTPServer):
+    """Takes it as it comes when a page is closed before all it asked for has arrived."""
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 @pytest.fixture(scope="session")
 def served() -> Iterator[str]:
     """The address at which the built book is served."""
     if not PAGES:
         skip_or_fail(f"no built book in {SITE}: run `make book` first")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=SITE)) as server:
+    with QuietServer(("127.0.0.1", 0), partial(QuietHandler, directory=SITE)) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/"
@@ -74,10 +83,10 @@ def served() -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture(params=["served", "file"])
-def address(request: pytest.FixtureRequest, served: str) -> str:
-    """The book's address, once over HTTP and once as files."""
-    return served if request.param == "served" else SITE.as_uri() + "/"
+@pytest.fixture
+def as_files(served: str) -> str:
+    """The address of the built book's files."""
+    return SITE.as_uri() + "/"
 
 
 def watch(page: Page, problems: list[str]) -> None:
@@ -116,3 +125,23 @@ def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert not problems, "\n".join(problems)
+
+
+# All pixels of a widget's drawings: two of them are equal when nothing has changed.
+PIXELS = "root => [...root.querySelectorAll('canvas')].map((canvas) => canvas.toDataURL()).join()"
+
+
+def pixels(root: Locator) -> str:
+    return root.evaluate(PIXELS)
+
+
+def steppers(page: Page) -> list[Locator]:
+    """The page's drawn widgets, each paused."""
+    views = page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count()
+    drawn = page.locator(".stepper[data-drawn]")
+    expect(drawn).to_have_count(views)
+    for root in drawn.all():
+        root.scroll_into_view_if_needed()
+        if root.get_attribute("data-playing") == "true":
+            root.get_by_role("button", name="Pause").click()
+    return drawn.all()

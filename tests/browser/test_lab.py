@@ -14,6 +14,8 @@ import nbformat
 import pytest
 from conftest import ROOT, stay_local
 
+pytestmark = pytest.mark.xdist_group("lab")  # one JupyterLab for all of them
+
 START_SECONDS = 60
 RUN_SECONDS = 180
 

@@ -1,11 +1,21 @@
-"""Every page of the built book, wide and narrow, light and dark, served and from files."""
+"""Every page of the built book: on a wide light screen that turns narrow and dark, and as a file on a phone.
 
-import pytest
+A page is opened once for all that is asked of it, for loading it takes longer than most of the questions.
+Each question's answer is a list of what is wrong.
+"""
+
+import gzip
+from urllib.parse import unquote, urlsplit
+
 from axe_playwright_python.sync_playwright import Axe
+from conftest import SITE, pixels, steppers
+from playwright.sync_api import Page, expect
 
-LOOKS = [(1280, "light"), (390, "dark")]
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 900}
+MOST_BYTES = 2_000_000  # compressed, with everything a page asks for
 
 FINISH_MATH = "() => window.MathJax ? MathJax.startup.promise.then(() => true) : true"
+TWO_FRAMES = "() => new Promise((go) => requestAnimationFrame(() => requestAnimationFrame(go)))"
 OVERFLOW = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # Equations and tables wider than the page's column must scroll inside a box of their own.
 LOOSE_MATH = """() => [...document.querySelectorAll('article mjx-container')].filter((math) => {
@@ -13,24 +23,126 @@ LOOSE_MATH = """() => [...document.querySelectorAll('article mjx-container')].fi
   const holder = math.closest('div.math, .cell_output, .pst-scrollable-table-container') ?? math;
   return holder.getBoundingClientRect().right > column.right + 1;
 }).map((math) => math.getAttribute('aria-label') ?? math.textContent.slice(0, 80))"""
+# Axe takes most of its time for math, and has seen it once. Without a colour of its own it has its text's.
+DROP_PLAIN_MATH = """() => document.querySelectorAll(
+  'mjx-container:not(:has([style*=color], [color], [mathcolor]))').forEach((math) => math.remove())"""
+COLOURS = """root => [...root.querySelectorAll('canvas')].map((canvas) => new Set(new Uint32Array(
+  canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size)"""
 
 
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_page_is_whole(open_page, address, book_page, width, scheme):
-    page = open_page(address + book_page, width, color_scheme=scheme)
+def layout(page: Page) -> list[str]:
+    """Mathematics that cannot be read, and what does not fit the window."""
     page.wait_for_function(FINISH_MATH)
-    assert page.evaluate("document.documentElement.dataset.theme") == scheme
-    assert page.locator("mjx-merror, [data-mjx-error]").count() == 0, "MathJax could not read an equation"
-    assert page.evaluate(OVERFLOW) == 0, "the page scrolls sideways"
-    assert page.evaluate(LOOSE_MATH) == []
-    views = page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count()
-    page.wait_for_function("n => document.querySelectorAll('.stepper[data-drawn]').length === n", arg=views)
+    answers = {
+        "equations MathJax could not read": page.locator("mjx-merror, [data-mjx-error]").count(),
+        "pixels the page scrolls sideways": page.evaluate(OVERFLOW),
+        "mathematics outside the column": page.evaluate(LOOSE_MATH),
+    }
+    return [f"{question}: {answer}" for question, answer in answers.items() if answer]
 
 
-@pytest.mark.parametrize(("width", "scheme"), LOOKS)
-def test_our_content_is_accessible(open_page, served, book_page, width, scheme):
-    page = open_page(served + book_page, width, color_scheme=scheme)
-    page.wait_for_function(FINISH_MATH)
+def barriers(page: Page) -> list[str]:
+    """What axe finds in our part of the page."""
     # Without `preload`, axe would ask for the style sheets again, at addresses that are not theirs.
     found = Axe().run(page, context={"include": [["article"]]}, options={"preload": False}).response
-    assert [f"{v['id']}: {node['html'][:200]}" for v in found["violations"] for node in v["nodes"]] == []
+    return [f"{rule['id']}: {node['html'][:200]}" for rule in found["violations"] for node in rule["nodes"]]
+
+
+def weight(page: Page, address: str) -> list[str]:
+    """Too many bytes of a page and all that it asked for, each compressed if that makes it smaller."""
+    asked = page.evaluate("performance.getEntries().map((entry) => entry.name)")
+    files = {unquote(urlsplit(url).path).lstrip("/") for url in asked if url.startswith(address)}
+    contents = {name: (SITE / name).read_bytes() for name in files}
+    sizes = {name: min(len(gzip.compress(body)), len(body)) for name, body in contents.items()}
+    heaviest = sorted(sizes.items(), key=lambda item: -item[1])[:5]
+    return [f"{sum(sizes.values())} bytes, the most: {heaviest}"] if sum(sizes.values()) > MOST_BYTES else []
+
+
+def widgets(page: Page) -> list[str]:
+    """Widgets that are not drawn, cannot be stepped, or take another height than was kept free."""
+    found = []
+    for root in steppers(page):
+        if min(root.evaluate(COLOURS)) <= 3:
+            found.append("a canvas is blank")
+        for slider in root.get_by_role("slider").all():
+            slider.press("Home")
+            first = pixels(root)
+            slider.press("End")
+            if pixels(root) == first:
+                found.append("the last frame looks like the first")
+        used = root.evaluate("root => root.parentElement.offsetHeight")
+        root.evaluate("root => { root.style.display = 'none'; root.parentElement.style.minHeight = '' }")
+        kept = root.evaluate("root => root.parentElement.offsetHeight")
+        root.evaluate("root => { root.style.display = ''; root.parentElement.style.minHeight = '0' }")
+        if abs(kept - used) >= 40:
+            found.append(f"{kept} pixels kept free, {used} used")
+    return found
+
+
+def small_controls(page: Page) -> list[str]:
+    """Controls of widgets that are too small for a finger."""
+    controls = [c for root in steppers(page) for c in root.locator("button, input, select").all()]
+    boxes = [control.bounding_box() for control in controls]
+    return [f"a control of {box}" for box in boxes if min(box["height"], box["width"]) < 40]
+
+
+def test_page_on_a_screen(open_page, served, book_page):
+    page = open_page(served + book_page, WIDE["width"], color_scheme="light")
+    root = page.locator("html")
+    expect(root).to_have_attribute("data-theme", "light")
+    assert layout(page) + barriers(page) + widgets(page) + weight(page, served) == []
+    page.set_viewport_size(PHONE)
+    page.emulate_media(color_scheme="dark")
+    expect(root).to_have_attribute("data-theme", "dark")
+    page.evaluate(TWO_FRAMES)  # widgets follow the window's size
+    assert layout(page) == []
+    page.evaluate(DROP_PLAIN_MATH)
+    assert barriers(page) == []
+
+
+def test_page_as_a_file_on_a_phone(open_page, as_files, book_page):
+    page = open_page(as_files + book_page, PHONE["width"], color_scheme="dark", has_touch=True)
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert layout(page) + widgets(page) + small_controls(page) == []
+
+
+# The formulas in the window before anything is set, and how many were set when the reader first saw one.
+WATCH = """addEventListener("readystatechange", () => {
+  if (document.readyState !== "interactive") return;
+  const box = (el) => el.getBoundingClientRect();
+  const inside = (el) => box(el).bottom > 0 && box(el).top < innerHeight;
+  window.inWindow = [...document.querySelectorAll(".math")].filter(inside).length;
+  const look = () => {
+    window.firstSeen = document.querySelectorAll("mjx-container").length;
+    if (!window.firstSeen) requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}, { capture: true });
+window.themes = [];
+new MutationObserver(() => window.themes.push(document.documentElement?.dataset.theme))
+  .observe(document, { subtree: true, attributeFilter: ["data-theme"] });"""
+
+
+def watched(open_page, address: str) -> Page:
+    """A page that was watched from its start until all its mathematics was set."""
+    page = open_page("about:blank", color_scheme="dark")
+    page.add_init_script(WATCH)
+    page.goto(address)
+    page.wait_for_function(FINISH_MATH)
+    return page
+
+
+LONGEST = "book/04_posterior.html"
+
+
+def test_formulas_in_the_window_are_set_first(open_page, served):
+    page = watched(open_page, served + LONGEST)
+    total = page.locator("mjx-container").count()
+    assert 0 < page.evaluate("inWindow") <= page.evaluate("firstSeen") < total / 2
+    assert set(page.evaluate("themes")) == {"dark"}, "the page changes from light to dark while it loads"
+
+
+def test_a_link_into_a_page_leads_where_it_says(open_page, served):
+    page = watched(open_page, f"{served}{LONGEST}#exercises")
+    # Below the bar at the top, and not further than a line or two. The browser scrolls there smoothly.
+    page.wait_for_function("((top) => 40 < top && top < 120)(exercises.getBoundingClientRect().top)")

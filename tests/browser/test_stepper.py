@@ -5,14 +5,11 @@ import json
 import re
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from conftest import pixels, steppers
+from playwright.sync_api import Locator, expect
 
 from diffusion_lib.widgets import Axis, Frame, Panel, Stepper, labels, points
 
-# All pixels of a widget's drawings: two of them are equal when nothing has changed.
-PIXELS = "root => [...root.querySelectorAll('canvas')].map((canvas) => canvas.toDataURL()).join()"
-COLOURS = """root => [...root.querySelectorAll('canvas')].map((canvas) => new Set(new Uint32Array(
-  canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size)"""
 STATE = re.compile(r'(?<=widget-state\+json">).*?(?=</script>)', re.DOTALL)
 # Writes down what is written on canvases: text, font, alignment, opacity, and the place in CSS pixels.
 SPY = """const write = CanvasRenderingContext2D.prototype.fillText;
@@ -21,22 +18,6 @@ SPY = """const write = CanvasRenderingContext2D.prototype.fillText;
     window.written.push([text, this.font, this.textAlign, this.globalAlpha, x, y]);
     write.call(this, text, x, y);
   };"""
-
-
-def steppers(page: Page) -> list[Locator]:
-    """The page's drawn widgets, each paused."""
-    views = page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count()
-    drawn = page.locator(".stepper[data-drawn]")
-    expect(drawn).to_have_count(views)
-    for root in drawn.all():
-        root.scroll_into_view_if_needed()
-        if root.get_attribute("data-playing") == "true":
-            root.get_by_role("button", name="Pause").click()
-    return drawn.all()
-
-
-def pixels(root: Locator) -> str:
-    return root.evaluate(PIXELS)
 
 
 def frame(root: Locator) -> int:
@@ -130,16 +111,6 @@ def test_a_wide_panel_has_a_row_of_its_own(shown, width):
     else:
         assert (curves["y"], curves["height"]) == pytest.approx((cloud["y"], cloud["height"]), abs=1)
         assert curves["x"] > cloud["x"] + cloud["width"]
-
-
-def test_every_widget_is_drawn_and_can_be_stepped(open_page, address, book_page):
-    for root in steppers(open_page(address + book_page)):
-        assert min(root.evaluate(COLOURS)) > 3, "a canvas is blank"
-        for slider in root.get_by_role("slider").all():
-            slider.press("Home")
-            first = pixels(root)
-            slider.press("End")
-            assert pixels(root) != first, "the last frame looks like the first"
 
 
 def test_slider_keys_step_one_frame(hero):
@@ -241,16 +212,6 @@ def test_text_below_does_not_move_while_stepping(hero):
     assert heights == {hero.bounding_box()["height"]}
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-def test_room_kept_free_is_close_to_what_the_widget_takes(open_page, served, book_page, width):
-    page = open_page(served + book_page, width)
-    for root in steppers(page):
-        used = root.evaluate("root => root.parentElement.offsetHeight")
-        root.evaluate("root => { root.style.display = 'none'; root.parentElement.style.minHeight = '' }")
-        kept = root.evaluate("root => root.parentElement.offsetHeight")
-        assert abs(kept - used) < 40, f"{kept} pixels kept, {used} used"
-
-
 def test_theme_of_the_page_is_followed_at_once(hero):
     for theme in ("dark", "light"):
         before = pixels(hero)
@@ -297,14 +258,6 @@ def test_playing_rests_while_out_of_sight(hero):
     assert frame(hero) == resting
     page.evaluate("document.body.style.paddingTop = 0")
     expect(hero).not_to_have_attribute("data-frame", str(resting))
-
-
-def test_controls_are_large_enough_for_a_finger(open_page, served, book_page):
-    for root in steppers(open_page(served + book_page, 390, has_touch=True)):
-        for control in root.locator("button, input, select").all():
-            box = control.bounding_box()
-            assert box["height"] >= 40, control
-            assert box["width"] >= 40, control
 
 
 def test_a_broken_recording_leaves_a_sentence(open_page, served):
