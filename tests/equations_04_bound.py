@@ -141,27 +141,41 @@ def _():
             agree(written, log_q(x[t], x[t - 1], t), ROUNDING)
 
 
+JUMPS = sp.symbols("q_0:6", positive=True)  # the densities q(x_t | x_0) at any states, t = 0…T for T = 5
+
+
+@checks("post-quotients")
+def _():
+    r"""\prod_{t=2}^{T}\frac{q(x_t\mid x_0)}{q(x_{t-1}\mid x_0)} = \frac{q(x_2\mid
+    x_0)}{q(x_1\mid x_0)}\cdot\frac{q(x_3\mid x_0)}{q(x_2\mid x_0)}\cdots\frac{q(x_{T-1}\mid
+    x_0)}{q(x_{T-2}\mid x_0)}\cdot\frac{q(x_T\mid x_0)}{q(x_{T-1}\mid x_0)} ."""
+    q, last = JUMPS, len(JUMPS) - 1
+    spelled_out = (q[2] / q[1]) * (q[3] / q[2]) * (q[last - 1] / q[last - 2]) * (q[last] / q[last - 1])
+    identity(spelled_out, sp.prod(q[t] / q[t - 1] for t in range(2, last + 1)))
+
+
 @checks("post-telescope")
 def _():
-    r"""\begin{aligned} \prod_{t=2}^{T}\frac{q(x_t\mid x_0)}{q(x_{t-1}\mid x_0)} & = \frac{q(x_2\mid
-    x_0)}{q(x_1\mid x_0)}\cdot\frac{q(x_3\mid x_0)}{q(x_2\mid x_0)}\cdots\frac{q(x_{T-1}\mid
-    x_0)}{q(x_{T-2}\mid x_0)}\cdot\frac{q(x_T\mid x_0)}{q(x_{T-1}\mid x_0)} \\ & = \frac{q(x_T\mid
-    x_0)}{q(x_1\mid x_0)} . \end{aligned}"""
-    q = sp.symbols("q_0:6", positive=True)  # the values of the densities q(x_t | x_0), whatever they are
-    last = len(q) - 1
-    identity(sp.prod(q[t] / q[t - 1] for t in range(2, last + 1)), q[last] / q[1])
-    spelled_out = (q[2] / q[1]) * (q[3] / q[2]) * (q[last - 1] / q[last - 2]) * (q[last] / q[last - 1])
-    identity(spelled_out, q[last] / q[1])
+    r"""\prod_{t=2}^{T}\frac{q(x_t\mid x_0)}{q(x_{t-1}\mid x_0)} = \frac{q(x_T\mid x_0)}{q(x_1\mid x_0)} ."""
+    last = len(JUMPS) - 1
+    quotients = sp.prod(JUMPS[t] / JUMPS[t - 1] for t in range(2, last + 1))
+    identity(quotients, JUMPS[last] / JUMPS[1])
+
+
+@checks("post-chain-forwards")
+def _():
+    r"""q(x_{1:T}\mid x_0) = q(x_1\mid x_0)\prod_{t=2}^{T} q(x_t\mid x_{t-1})"""
+    for x in PATHS:
+        forwards = log_jump(x[1], 1) + sum(log_q(x[t], x[t - 1], t) for t in range(2, T + 1))
+        agree(forwards, log_chain(*x[1:]), ROUNDING)
 
 
 @checks("post-chain-backwards")
 def _():
-    r"""\begin{aligned} q(x_{1:T}\mid x_0) & = q(x_1\mid x_0)\prod_{t=2}^{T} q(x_t\mid x_{t-1}) \\ & =
-    q(x_T\mid x_0)\prod_{t=2}^{T} q(x_{t-1}\mid x_t, x_0) . \end{aligned}"""
+    r"""q(x_{1:T}\mid x_0) = q(x_T\mid x_0)\prod_{t=2}^{T} q(x_{t-1}\mid x_t, x_0) ."""
     for x in PATHS:
-        forwards = log_jump(x[1], 1) + sum(log_q(x[t], x[t - 1], t) for t in range(2, T + 1))
         backwards = log_jump(x[T], T) + sum(log_back(x[t - 1], x[t], t) for t in range(2, T + 1))
-        agree([forwards, backwards], log_chain(*x[1:]), ROUNDING)
+        agree(backwards, log_chain(*x[1:]), ROUNDING)
 
 
 @checks("post-regrouped")
@@ -451,18 +465,25 @@ def _():
     agree(D * over_data(bound), D / 2 * math.log(2 * math.pi * math.e), ROUNDING)
 
 
-@checks("post-null-information")
+@checks("post-information")
 def _():
-    r"""\begin{aligned} I(x_0;\ x_{t-1}\mid x_t) & = \mathbb E\;D_{\mathrm{KL}}\big(q(x_{t-1}\mid x_t,
-    x_0)\,\big\|\,q(x_{t-1}\mid x_t)\big) \\ & = \frac D2\log\frac{\beta_t}{\tilde\beta_t} .
-    \end{aligned}"""
+    r"""I(x_0;\ x_{t-1}\mid x_t) = \mathbb E\;D_{\mathrm{KL}}\big(q(x_{t-1}\mid x_t,
+    x_0)\,\big\|\,q(x_{t-1}\mid x_t)\big) ."""
+    # The information from determinants of the joint covariance, of one coordinate.
     cov = np.outer(WEIGHTS[:, 0], WEIGHTS[:, 0]) + COVARIANCE
     for t in range(2, T + 1):
 
         def divergence(start, t=t):
             return mean(lambda x: kl_normal(back(x, t, start), ideal(x, t)), t, start=start)
 
+        agree(over_data(divergence), information(cov, 0, t - 1, t), ROUNDING)
+
+
+@checks("post-null-information")
+def _():
+    r"""I(x_0;\ x_{t-1}\mid x_t) = \frac D2\log\frac{\beta_t}{\tilde\beta_t} ."""
+    cov = np.outer(WEIGHTS[:, 0], WEIGHTS[:, 0]) + COVARIANCE
+    for t in range(2, T + 1):
         tilde = (1 - ALPHA[t]) * (1 - KEPT[t - 1]) / (1 - KEPT[t])
         written = D / 2 * math.log((1 - ALPHA[t]) / tilde)
         agree(written, D * information(cov, 0, t - 1, t), ROUNDING)
-        agree(written, D * over_data(divergence), ROUNDING)

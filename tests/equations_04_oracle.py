@@ -12,6 +12,7 @@ import sympy as sp
 import torch
 from equations import checks
 from evidence import agree, exceeds, identity, quadrature, shares
+from scipy.optimize import minimize
 from scipy.stats import multivariate_normal, norm
 from support import EPS, Function
 
@@ -118,17 +119,33 @@ def _():
 # --- the oracle ---------------------------------------------------------------------------------------------
 
 
+POINTS, HERE = np.array([[1, 0.2], [-0.5, 1], [0, -1.3]]), np.array([0.4, -0.1])  # three x_0, and an x_t
+
+
+def chances(x_t, kept):
+    """The probabilities of the points given x_t, by Bayes' rule with SciPy's densities."""
+    density = [multivariate_normal(math.sqrt(kept) * x, (1 - kept) * np.eye(2)).pdf(x_t) for x in POINTS]
+    return np.array(density) / sum(density)
+
+
+@checks("post-chances")
+def _():
+    r"""r_i = \frac{\exp(-\lVert
+    x_t-\sqrt{\bar\alpha_t}\,x_0^{(i)}\rVert^2/2(1-\bar\alpha_t))}{\sum_{j=1}^{N}\exp(-\lVert
+    x_t-\sqrt{\bar\alpha_t}\,x_0^{(j)}\rVert^2/2(1-\bar\alpha_t))} ."""
+    kept = 0.6
+    bells = np.exp(-((HERE - math.sqrt(kept) * POINTS) ** 2).sum(1) / (2 * (1 - kept)))
+    agree(bells / bells.sum(), chances(HERE, kept), INTEGRAL)
+
+
 @checks("post-oracle")
 def _():
-    r"""\begin{aligned} m(x_t) & = \mathbb E[x_0\mid x_t] = \sum_{i=1}^{N} r_i\,x_0^{(i)}, \\ r_i & =
-    \frac{\exp(-\lVert
-    x_t-\sqrt{\bar\alpha_t}\,x_0^{(i)}\rVert^2/2(1-\bar\alpha_t))}{\sum_{j=1}^{N}\exp(-\lVert
-    x_t-\sqrt{\bar\alpha_t}\,x_0^{(j)}\rVert^2/2(1-\bar\alpha_t))} . \end{aligned}"""
-    data, kept, here = np.array([[1, 0.2], [-0.5, 1], [0, -1.3]]), 0.6, np.array([0.4, -0.1])
-    bells = np.exp(-((here - math.sqrt(kept) * data) ** 2).sum(1) / (2 * (1 - kept)))
-    r = bells / bells.sum()
-    density = [multivariate_normal(math.sqrt(kept) * x, (1 - kept) * np.eye(2)).pdf(here) for x in data]
-    agree(r @ data, np.average(data, axis=0, weights=density), INTEGRAL)
+    r"""m(x_t) = \mathbb E[x_0\mid x_t] = \sum_{i=1}^{N} r_i\,x_0^{(i)} ."""
+    # The best guess: no other point has a smaller mean squared distance, so its gradient is 0 there.
+    r = chances(HERE, 0.6)
+    guess = r @ POINTS
+    agree(minimize(lambda x: r @ ((POINTS - x) ** 2).sum(1), HERE, tol=1e-14).x, guess, 1e-6)
+    agree(guess, sum(chance * point for chance, point in zip(r, POINTS, strict=True)), INTEGRAL)
 
 
 @checks("post-best-mean")

@@ -99,17 +99,23 @@ def _():
 
 @checks("post-exponents")
 def _():
-    r"""\begin{aligned} q(x_{t-1}\mid x_t, x_0) & = C\,e^{-E/2}, \\ E & =
-    \frac{(x_t-\sqrt{\alpha_t}\,x_{t-1})^2}{1-\alpha_t} +
+    r"""E = \frac{(x_t-\sqrt{\alpha_t}\,x_{t-1})^2}{1-\alpha_t} +
     \frac{(x_{t-1}-\sqrt{\bar\alpha_{t-1}}\,x_0)^2}{1-\bar\alpha_{t-1}} -
-    \frac{(x_t-\sqrt{\bar\alpha_t}\,x_0)^2}{1-\bar\alpha_t} . \end{aligned}"""
+    \frac{(x_t-\sqrt{\bar\alpha_t}\,x_0)^2}{1-\bar\alpha_t} ."""
     written = (
         (x_t - sp.sqrt(alpha) * y) ** 2 / (1 - alpha)
         + (y - sp.sqrt(before) * x_0) ** 2 / (1 - before)
         - (x_t - sp.sqrt(now) * x_0) ** 2 / (1 - now)
     )
-    same_density(C * sp.exp(-written / 2), TRUTH)
     identity(written, E)
+    # Minus half of it is, but for a constant, the logarithm of the posterior: the slopes are equal.
+    identity(sp.diff(-written / 2, y), -(y - true_mean) / true_var)
+
+
+@checks("post-bell")
+def _():
+    r"""q(x_{t-1}\mid x_t, x_0) = C\,e^{-E/2} ."""
+    same_density(C * sp.exp(-E / 2), TRUTH)
 
 
 @checks("post-constant")
@@ -337,16 +343,30 @@ def _():
     identity(step_square, (y - mu_2 * x_t) ** 2 / c_2)
 
 
+PRECISION = alpha / (1 - alpha) + 1 / (1 - before)  # λ with c_1 and c_2 written out
+
+
+@checks("post-precision")
+def _():
+    r"""\lambda = \frac{1}{c_1} + \frac{1}{c_2},"""
+    # The precision of the posterior: twice the curvature of E/2, whose parts are those of step and jump.
+    c_1, c_2 = 1 - before, (1 - alpha) / alpha
+    identity(1 / c_1 + 1 / c_2, sp.diff(E, y, 2) / 2)
+    identity(1 / c_1 + 1 / c_2, PRECISION)
+
+
 @checks("post-weighted")
 def _():
-    r"""\begin{aligned} \lambda & = \frac{1}{c_1} + \frac{1}{c_2}, \\ \mu_q & =
-    \frac{1}{\lambda}\Big(\frac{\mu_1\,x_0}{c_1} + \frac{\mu_2\,x_t}{c_2}\Big), \qquad
-    \tilde\beta_t = \frac1\lambda . \end{aligned}"""
+    r"""\mu_q = \frac{1}{\lambda}\Big(\frac{\mu_1\,x_0}{c_1} + \frac{\mu_2\,x_t}{c_2}\Big),"""
     mu_1, c_1 = sp.sqrt(before), 1 - before
     mu_2, c_2 = 1 / sp.sqrt(alpha), (1 - alpha) / alpha
-    lam = 1 / c_1 + 1 / c_2
-    identity((mu_1 * x_0 / c_1 + mu_2 * x_t / c_2) / lam, true_mean)
-    identity(1 / lam, true_var)
+    identity((mu_1 * x_0 / c_1 + mu_2 * x_t / c_2) / PRECISION, true_mean)
+
+
+@checks("post-weighted-var")
+def _():
+    r"""\tilde\beta_t = \frac1\lambda ."""
+    identity(1 / PRECISION, true_var)
 
 
 @checks("post-first-step")

@@ -1,8 +1,8 @@
 """Every displayed equation of the book has a label and a check that does not use the book's own code.
 
 To add an equation: label it, and write a function in `equations_<chapter>.py` that is decorated with
-`@checks("its-label")`, quotes its TeX as docstring, and asserts it from definitions, with SymPy or numbers, by
-the functions of `evidence.py`. What they have shown stands on the page, with the equation's number.
+`@checks("its-label")`, quotes its TeX as docstring, and holds it against something independent, with the
+functions of `evidence.py`. What they have shown stands on the page, with the equation's number.
 """
 
 import inspect
