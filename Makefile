@@ -14,7 +14,7 @@ LIBRARY := $(shell find diffusion_lib -name '*.py' -o -name '*.js' -o -name '*.c
 DRESS := _config.yml _toc.yml $(shell find book/_ext book/assets -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test check notebooks bench clean distclean
+.PHONY: help book serve test check mutants notebooks bench clean distclean
 
 help:  ## this list
 	@awk -F ':.*## +' '/^[a-z]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' Makefile
@@ -69,6 +69,9 @@ test: .venv/.installed  ## everything: ruff, unit tests, every notebook, the boo
 check: .venv/.installed  ## ruff and the fast unit tests, under a minute
 	$(BIN)/ruff check .
 	$(PYTEST) $(WORKERS) -m "not slow" tests --ignore=tests/browser
+
+mutants: .venv/.installed  ## plant faults in diffusion_lib, one at a time: a test must notice each
+	$(BIN)/python tools/mutants.py
 
 notebooks: .venv/.installed  ## execute book/*.ipynb in place and store the checked outputs
 	$(BIN)/python tools/notebooks.py

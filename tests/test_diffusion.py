@@ -200,6 +200,16 @@ def test_for_standard_normal_data_the_bound_is_the_likelihood(name):
     torch.testing.assert_close(expected_bound(ours, x_0), -log_prob, rtol=0, atol=30 * 10 * rounding)
 
 
+def test_for_standard_normal_data_the_bound_loss_is_the_entropy():
+    ours = linear_model(Schedule.from_beta([0.3, 0.2, 0.4]), reverse_var="beta", weighting="bound")
+    generator = seeded(7)
+    batches = [torch.randn(2000, 2, generator=generator, dtype=torch.float64) for _ in range(30)]
+    losses = torch.stack([ours.loss(x_0, generator) for x_0 in batches])
+    standard_error = losses.std() / math.sqrt(len(losses))  # uncertain itself: of 30 batches
+    assert abs(losses.mean() - math.log(2 * math.pi * math.e)) < 1.5 * K * standard_error
+    assert 1.5 * K * standard_error < 0.2  # a loss without the factor T is 1.6 lower
+
+
 @both
 @pytest.mark.parametrize("var", [0.1, 1.0, 3.0])
 def test_the_bound_is_never_above_the_likelihood(reverse_var, var):

@@ -184,7 +184,7 @@ def test_real_data_scores_the_floor_and_shifted_data_does_not():
     for name in list(real)[:2]:
         # A mean of six draws that scatter by 40 % (energy distance: its square, about 80 %), on both sides.
         assert real[name].ratio == pytest.approx(1, abs=K * 0.8 * math.sqrt(2 / 6))
-        assert wrong[name].ratio > 10
+        assert 10 < wrong[name].ratio < math.inf  # the floor is that of other real points, and not 0
     assert wrong["classifier accuracy"].model > 0.8
     assert abs(real["classifier accuracy"].floor - 0.5) < K * 0.5 / math.sqrt(600 * 6) * 2
     assert real["distance to curve"].model < 1e-4 < 0.1 < wrong["distance to curve"].model

@@ -97,9 +97,13 @@ def test_the_noise_level_is_what_it_sees_of_a_step():
 
 
 def test_no_step_sees_the_row_of_step_0():
-    net = network()
-    net.level[0] = math.nan
-    assert net(normal(50, 2).float(), torch.arange(1, 51)).isfinite().all()
+    one, many = network().double(), heads()
+    one.level[0] = math.nan
+    many.hidden.data[0] = many.out.data[0] = math.nan
+    for net in (one, many):
+        x_t, t = normal(net.T, 2), torch.arange(1, net.T + 1)
+        assert net(x_t, t).isfinite().all()
+        assert net(x_t[:, None], t).isfinite().all()
 
 
 @pytest.mark.parametrize("name", MAKERS)
