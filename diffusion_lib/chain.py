@@ -4,10 +4,10 @@ import torch
 from torch import Generator, Tensor, nn
 
 from diffusion_lib import forward
-from diffusion_lib.checks import check_batch, check_chain, check_count, check_points, check_t
+from diffusion_lib.checks import a_weight, check_chain, check_count, check_generator, check_points
 from diffusion_lib.gaussians import Gaussian
 from diffusion_lib.posterior import posterior_var, posterior_weights
-from diffusion_lib.schedules import Schedule, at
+from diffusion_lib.schedules import Schedule, at, check_points_at, check_schedule
 
 
 class ReverseChain(nn.Module):
@@ -29,6 +29,7 @@ class ReverseChain(nn.Module):
 
     def __init__(self, network: nn.Module, schedule: Schedule):
         super().__init__()
+        check_schedule(schedule)
         if getattr(network, "T", schedule.T) != schedule.T:
             raise ValueError(
                 f"network is for T = {network.T}, schedule has T = {schedule.T}; build both from one schedule"
@@ -46,13 +47,20 @@ class ReverseChain(nn.Module):
 
     def reverse(self, x_t: Tensor, t: int | Tensor) -> Gaussian:
         """The sampling step p(x_{t−1} | x_t) for points (B, 2) and steps () or (B,)."""
-        check_points(x_t, "x_t")
-        check_t(t, self.T)
-        check_batch(t, x_t, "x_t")
+        check_points_at(x_t, "x_t", t, self.schedule)
         return self._reverse(x_t, torch.as_tensor(t))
 
     def _reverse(self, x_t: Tensor, t: Tensor) -> Gaussian:
         raise NotImplementedError(f"{type(self).__name__} must say what its steps are, in _reverse(x_t, t)")
+
+    def _check_output(self, output: Tensor, x_t: Tensor, columns: int = 2) -> None:
+        """Raise `ValueError` unless the network's answer to points (..., 2) has shape (..., columns)."""
+        if not isinstance(output, Tensor) or output.shape != (*x_t.shape[:-1], columns):
+            found = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise ValueError(
+                f"network gives {found} for points {tuple(x_t.shape)}; {type(self).__name__} needs "
+                f"{columns} numbers for each point: pass a network with {columns} outputs"
+            )
 
     # --- the bound -----------------------------------------------------------------------------------------
 
@@ -63,7 +71,7 @@ class ReverseChain(nn.Module):
         log q(x_T | x_{T−1}) − log p(x_T). Their sum is an unbiased estimate of the negative ELBO when the
         chains are drawn from q (Luo 2022, eq. 37 to 44, before any expectation is taken).
         """
-        check_chain(chain, self.T)
+        check_chain(chain, self.T, a_weight(self))
         return self._first_form(chain)
 
     def _first_form(self, chain: Tensor) -> Tensor:
@@ -78,7 +86,7 @@ class ReverseChain(nn.Module):
         KL(q(x_T | x_0) ‖ p(x_T)) (Luo 2022, eq. 58). Its sum has the same mean as that of `first_form`. Here
         it matters only that each x_t is drawn from q(x_t | x_0), not how the x_t hang together.
         """
-        check_chain(chain, self.T)
+        check_chain(chain, self.T, a_weight(self))
         return self._second_form(chain[:1].expand_as(chain[1:]), chain[1:])
 
     def _second_form(self, x_0: Tensor, x_t: Tensor) -> Tensor:
@@ -113,7 +121,11 @@ class ReverseChain(nn.Module):
         Source: Ho et al. 2020, Algorithm 2.
         """
         check_count(n, "n")
+        check_generator(generator)
         states = [torch.randn(n, 2, generator=generator)]
+        weight = a_weight(self)
+        if weight is not None:
+            states = [states[0].to(weight.dtype)]
         for t in range(self.T, 0, -1):
             states.append(self._reverse(states[-1], torch.tensor(t)).sample(generator))
         return torch.stack(states)

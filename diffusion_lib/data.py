@@ -12,7 +12,7 @@ import torch
 from sklearn.datasets import make_circles, make_moons, make_swiss_roll
 from torch import Generator, Tensor
 
-from diffusion_lib.checks import check_count, check_points
+from diffusion_lib.checks import check_count, check_generator, check_number, check_points, check_tensor
 
 _ROLL_START, _ROLL_END = 1.5 * math.pi, 4.5 * math.pi  # the angles between which scikit-learn draws the roll
 # The roll's overall standard deviation about its mean, 0.679: an integral over the angle.
@@ -21,6 +21,7 @@ _STD = math.sqrt((0.0975 * math.pi**2 - 0.04 - (0.2 / (3 * math.pi)) ** 2) / 2)
 
 def _random_state(generator: Generator | None) -> int:
     """A seed for NumPy-based samplers, drawn from the torch generator."""
+    check_generator(generator)
     return int(torch.randint(2**31, (1,), generator=generator))
 
 
@@ -60,6 +61,7 @@ def circles(n: int, generator: Generator | None = None) -> Tensor:
 def eight_gaussians(n: int, generator: Generator | None = None) -> Tensor:
     """Eight round Gaussians, standard deviation 1/10, on a circle of radius 1 (before scaling)."""
     check_count(n, "n")
+    check_generator(generator)
     angle = torch.randint(8, (n,), generator=generator) * (math.pi / 4)
     centre = torch.stack([angle.cos(), angle.sin()], dim=1)
     x = centre + 0.1 * torch.randn(n, 2, generator=generator)
@@ -69,6 +71,7 @@ def eight_gaussians(n: int, generator: Generator | None = None) -> Tensor:
 def checkerboard(n: int, generator: Generator | None = None) -> Tensor:
     """Uniform points on the dark squares of a 4 × 4 checkerboard."""
     check_count(n, "n")
+    check_generator(generator)
     square = torch.randint(8, (n,), generator=generator)  # the dark squares, two in each column
     column = square // 2
     row = 2 * (square % 2) + column % 2
@@ -93,6 +96,14 @@ class Standardiser:
     mean: Tensor
     std: float
 
+    def __post_init__(self):
+        check_tensor(self.mean, "mean")
+        check_number(self.std, "std")
+        if self.mean.shape != (2,) or not self.std > 0:
+            raise ValueError(
+                f"mean has shape {tuple(self.mean.shape)} and std = {self.std}; pass shape (2,) and std > 0"
+            )
+
     @classmethod
     def fit(cls, x: Tensor) -> "Standardiser":
         """Fit to points of shape (n, 2); raises `ValueError` for constant data, which has no scale."""
@@ -107,9 +118,16 @@ class Standardiser:
         return cls(mean, std)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """From the data's units to standard units."""
+        """From the data's units to standard units, for points of shape (..., 2)."""
+        self._check(x)
         return (x - self.mean) / self.std
 
     def undo(self, x: Tensor) -> Tensor:
-        """From standard units back to the data's."""
+        """From standard units back to the data's, for points of shape (..., 2)."""
+        self._check(x)
         return x * self.std + self.mean
+
+    def _check(self, x: Tensor) -> None:
+        check_tensor(x, "x")
+        if x.shape[-1:] != (2,):
+            raise ValueError(f"x has shape {tuple(x.shape)}; points are rows: reshape it to (..., 2)")

@@ -6,10 +6,17 @@ import torch
 from torch import Generator, Tensor, nn
 
 from diffusion_lib.chain import ReverseChain
-from diffusion_lib.checks import check_batch, check_choice, check_points, check_same_shape, check_t
+from diffusion_lib.checks import (
+    a_weight,
+    check_callable,
+    check_choice,
+    check_generator,
+    check_points,
+    check_same_shape,
+)
 from diffusion_lib.gaussians import Gaussian
 from diffusion_lib.posterior import solve_for_x_0
-from diffusion_lib.schedules import Schedule, at
+from diffusion_lib.schedules import Schedule, at, check_points_at
 
 
 class Diffusion(ReverseChain):
@@ -39,6 +46,7 @@ class Diffusion(ReverseChain):
         reverse_var: str = "posterior",
     ):
         super().__init__(network, schedule)
+        check_callable(network, "network", "TimeMLP(schedule)")
         check_choice(predict, "predict", ("x_0", "eps", "v"))
         check_choice(weighting, "weighting", ("simple", "bound"))
         check_choice(reverse_var, "reverse_var", ("posterior", "beta"))
@@ -66,13 +74,12 @@ class Diffusion(ReverseChain):
 
     def denoise(self, x_t: Tensor, t: int | Tensor) -> Tensor:
         """x̂_0(x_t, t), the network's estimate of E[x_0 | x_t], for points (B, 2) and steps () or (B,)."""
-        check_points(x_t, "x_t")
-        check_t(t, self.T)
-        check_batch(t, x_t, "x_t")
+        check_points_at(x_t, "x_t", t, self.schedule, a_weight(self))
         return self._denoise(x_t, t)
 
     def _denoise(self, x_t: Tensor, t: int | Tensor) -> Tensor:
         output = self.network(x_t, torch.as_tensor(t))
+        self._check_output(output, x_t)
         return solve_for_x_0(output, x_t, at(self.signal, t, x_t), at(self.noise, t, x_t), self.predict)
 
     def _reverse(self, x_t: Tensor, t: int | Tensor) -> Gaussian:
@@ -84,7 +91,8 @@ class Diffusion(ReverseChain):
 
     def loss(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
         """The training loss on points x_0 (B, 2), with one random t in 1…T for each; a scalar."""
-        check_points(x_0, "x_0")
+        check_points(x_0, "x_0", a_weight(self))
+        check_generator(generator)
         t = torch.randint(1, self.T + 1, (len(x_0),), generator=generator)
         eps = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)
         if self.weighting == "simple":
@@ -99,7 +107,9 @@ class Diffusion(ReverseChain):
     def _squared_error(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> Tensor:
         signal, noise = at(self.signal, t, x_0), at(self.noise, t, x_0)
         target = {"x_0": x_0, "eps": eps, "v": signal * eps - noise * x_0}[self.predict]
-        return (self.network(signal * x_0 + noise * eps, torch.as_tensor(t)) - target).square().sum(dim=1)
+        answer = self.network(signal * x_0 + noise * eps, torch.as_tensor(t))
+        self._check_output(answer, x_0)
+        return (answer - target).square().sum(dim=1)
 
     def bound_term(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> Tensor:
         """One term of the negative ELBO in nats, at x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε: shape (B,).
@@ -117,8 +127,6 @@ class Diffusion(ReverseChain):
         return weight[:, 0] * error + constant[:, 0]
 
     def _check(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> None:
-        check_points(x_0, "x_0")
+        check_points_at(x_0, "x_0", t, self.schedule, a_weight(self))
         check_points(eps, "eps")
         check_same_shape(x_0, eps, "x_0 and eps")
-        check_t(t, self.T)
-        check_batch(t, x_0, "x_0")

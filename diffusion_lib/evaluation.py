@@ -16,11 +16,19 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Generator, Tensor
 
-from diffusion_lib.checks import check_count, check_points
+from diffusion_lib.checks import (
+    check_callable,
+    check_count,
+    check_generator,
+    check_points,
+    check_same_type,
+    check_type,
+)
 
 Sampler = Callable[[int, Generator], Tensor]  # (n, generator) -> points (n, 2)
 
 
+@torch.no_grad()
 def sliced_wasserstein(x: Tensor, y: Tensor, n_directions: int = 100) -> float:
     """Sliced Wasserstein-1 distance of two sets of equally many points, in the unit of the points.
 
@@ -28,8 +36,7 @@ def sliced_wasserstein(x: Tensor, y: Tensor, n_directions: int = 100) -> float:
     line. Then average over `n_directions` directions, spread evenly over the half circle: in the plane, 100
     fix four digits. Sensitive to how the mass is distributed.
     """
-    check_points(x, "x")
-    check_points(y, "y")
+    _check_sets(x, y)
     check_count(n_directions, "n_directions")
     if len(x) != len(y):
         raise ValueError(f"x has {len(x)} points and y has {len(y)}; pass equally many of each")
@@ -39,14 +46,20 @@ def sliced_wasserstein(x: Tensor, y: Tensor, n_directions: int = 100) -> float:
     return float((x_sorted - y_sorted).abs().mean())
 
 
+@torch.no_grad()
 def energy_distance(x: Tensor, y: Tensor) -> float:
     """2 E‖x − y‖ − E‖x − x′‖ − E‖y − y′‖ over all pairs, in the unit of the points; 0 only for x = y.
 
     Each mean runs over all pairs, a point with itself included, so the figure is never negative.
     """
+    _check_sets(x, y)
+    return 2 * _mean_distance(x, y) - _mean_distance(x, x) - _mean_distance(y, y)
+
+
+def _check_sets(x: Tensor, y: Tensor) -> None:
     check_points(x, "x")
     check_points(y, "y")
-    return 2 * _mean_distance(x, y) - _mean_distance(x, x) - _mean_distance(y, y)
+    check_same_type(x, y, "x and y")
 
 
 def _mean_distance(x: Tensor, y: Tensor) -> float:
@@ -61,27 +74,34 @@ def classifier_accuracy(x: Tensor, y: Tensor, n_neighbors: int = 15) -> float:
     Mean accuracy in 5-fold cross-validation (a classifier two-sample test, Lopez-Paz & Oquab 2017). Sensitive
     to fine structure.
     """
-    check_points(x, "x")
-    check_points(y, "y")
+    _check_sets(x, y)
     check_count(n_neighbors, "n_neighbors")
-    least = max(5, math.ceil(n_neighbors * 5 / 4))  # five folds, of which four hold the neighbours
+    least = _least_points(n_neighbors)
     if min(len(x), len(y)) < least:
         raise ValueError(
             f"x and y have {len(x)} and {len(y)} points; for {n_neighbors} neighbours pass at least "
             f"{least} of each"
         )
-    points = torch.cat([x, y]).numpy()
+    points = torch.cat([x, y]).detach().numpy()
     labels = torch.cat([torch.zeros(len(x)), torch.ones(len(y))]).numpy()
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     return float(cross_val_score(KNeighborsClassifier(n_neighbors), points, labels, cv=folds).mean())
 
 
+def _least_points(n_neighbors: int) -> int:
+    """The points that the classifier needs: five folds, of which four hold the neighbours."""
+    return max(5, math.ceil(n_neighbors * 5 / 4))
+
+
+@torch.no_grad()
 def distance_to_curve(x: Tensor, curve: Tensor) -> float:
     """Mean distance of the points x to the polyline through the rows of `curve`, in their unit."""
     check_points(x, "x")
     check_points(curve, "curve")
+    check_same_type(x, curve, "x and curve")
     if len(curve) < 3:
         raise ValueError(f"curve has {len(curve)} points; pass at least 3, in order along the curve")
+    x, curve = x.detach(), curve.detach()
     nearest = torch.from_numpy(cKDTree(curve.numpy()).query(x.numpy())[1]).clamp(1, len(curve) - 2)
     before, after = (_distance_to_segment(x, curve[nearest + k], curve[nearest + k + 1]) for k in (-1, 0))
     return float(torch.minimum(before, after).mean())
@@ -121,8 +141,13 @@ def evaluate(
     noiseless data lies, the distance to it is scored as well. A single draw of the sliced Wasserstein
     distance scatters by a quarter or more: hence the mean over `sets`.
     """
-    check_count(n, "n")
+    check_callable(sample, "sample", "model.sample")
+    check_callable(fresh, "fresh", "data.swiss_roll")
+    check_count(n, "n", least=_least_points(15))
     check_count(sets, "sets")
+    check_generator(generator)
+    if curve is not None:
+        check_points(curve, "curve")
     scores = {
         "sliced Wasserstein": sliced_wasserstein,
         "energy distance": energy_distance,
@@ -135,6 +160,7 @@ def evaluate(
         real = fresh(n, generator)
         for draw, found in ((sample, model), (fresh, floor)):
             points = draw(n, generator)
+            check_points(points, "the result of " + ("sample" if draw is sample else "fresh"))
             for name, score in scores.items():
                 found[name].append(score(points, real))
     return {name: Figure(fmean(model[name]), fmean(floor[name])) for name in scores}
@@ -142,6 +168,10 @@ def evaluate(
 
 def table(figures: dict[str, Figure], digits: int = 4) -> str:
     """The figures as lines of text: name, model, noise floor."""
+    check_type(figures, "figures", dict, "evaluate(model.sample, data.swiss_roll)")
+    check_count(digits, "digits", least=0)
+    for name, figure in figures.items():
+        check_type(figure, f"figures[{name!r}]", Figure, "Figure(0.02, 0.01)")
     lines = [f"{'':20} {'model':>9} {'floor':>9}"]
     lines += [f"{name:20} {f.model:9.{digits}f} {f.floor:9.{digits}f}" for name, f in figures.items()]
     return "\n".join(lines)

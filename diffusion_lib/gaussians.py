@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from diffusion_lib.checks import NotFiniteError, check_generator, check_tensor, check_type
+
 
 @dataclass(frozen=True)
 class Gaussian:
@@ -17,10 +19,12 @@ class Gaussian:
         var: variances (never standard deviations), of a shape that broadcasts to that of `mean`. Zero means a
             point mass.
 
+    Means and points that are NaN go through: what is computed of them is NaN.
+
     Raises:
-        ValueError: if `mean` or `var` is no floating-point tensor, a variance is negative or NaN, or `var`
-            does not broadcast to the shape of `mean`; in the methods, for shapes that do not fit together and
-            where a point mass has no density.
+        ValueError: if `mean` or `var` is no floating-point tensor, a variance is negative, infinite or NaN,
+            or `var` does not broadcast to the shape of `mean`; in the methods, for shapes that do not fit
+            together and where a point mass has no density.
     """
 
     mean: Tensor
@@ -28,13 +32,12 @@ class Gaussian:
 
     def __post_init__(self):
         for value, name in ((self.mean, "mean"), (self.var, "var")):
-            if not isinstance(value, Tensor) or not value.is_floating_point():
-                found = value.dtype if isinstance(value, Tensor) else type(value).__name__
-                raise ValueError(f"{name} is {found}; pass a floating-point tensor")
-        if not (self.var >= 0).all():
-            raise ValueError(
-                f"var has the entry {float(self.var.min())}; pass variances, which are at least 0"
-            )
+            check_tensor(value, name)
+        low, high = self.var.detach().aminmax() if self.var.numel() else (0.0, 0.0)
+        if not (low >= 0 and high < math.inf):
+            entry = float(low if low < 0 else high)
+            error = ValueError if low < 0 else NotFiniteError
+            raise error(f"var has the entry {entry}; pass variances, which are finite and at least 0")
         if _broadcast(self.mean.shape, self.var.shape) != self.mean.shape:
             raise ValueError(
                 f"var has shape {tuple(self.var.shape)}, mean {tuple(self.mean.shape)}; give var one entry, "
@@ -50,6 +53,7 @@ class Gaussian:
 
     def sample(self, generator: Generator | None = None) -> Tensor:
         """mean + √var · ε with ε ~ N(0, I); the shape of `mean`."""
+        check_generator(generator)
         eps = torch.randn(self.mean.shape, generator=generator, dtype=self.mean.dtype)
         return self.mean + self.var.sqrt() * eps
 
@@ -59,7 +63,7 @@ class Gaussian:
         ½ Σ [ v/w − 1 − log(v/w) + (m − n)²/w ] for N(m, v) and N(n, w). Infinite when `self` is a point mass;
         `other` may not be one.
         """
-        self._check_fits(other.mean, "other.mean")
+        self._check_other(other)
         other._check_density("other.var")
         ratio = self.var / other.var
         squared = (self.mean - other.mean).square() / other.var
@@ -71,7 +75,7 @@ class Gaussian:
         Precisions add, and the mean is the precision-weighted mean. It is written with variances in the
         numerators, so that a point mass (variance 0) needs no special case.
         """
-        self._check_fits(other.mean, "other.mean")
+        self._check_other(other)
         total = self.var + other.var
         if not (total > 0).all():
             raise ValueError(
@@ -82,11 +86,17 @@ class Gaussian:
 
     def _check_fits(self, x: Tensor, name: str) -> None:
         """Raise `ValueError` unless `x` has as many columns as `mean`, and its rows broadcast against it."""
+        check_tensor(x, name)
         if self.mean.shape[-1:] != x.shape[-1:] or _broadcast(self.mean.shape, x.shape) is None:
             raise ValueError(
                 f"{name} has shape {tuple(x.shape)}, mean {tuple(self.mean.shape)}; both need equally many "
                 "columns, and equally many rows or a single one"
             )
+
+    def _check_other(self, other: "Gaussian") -> None:
+        """Raise `ValueError` unless `other` is a Gaussian of a shape that fits."""
+        check_type(other, "other", Gaussian, "Gaussian(mean, var)")
+        self._check_fits(other.mean, "other.mean")
 
     def _check_density(self, name: str) -> None:
         """Raise `ValueError` where the variance is 0: a point mass has no density."""

@@ -1,6 +1,7 @@
 """The hierarchical VAE: T latents in a chain, with an encoder that is learned, or frozen to adding noise."""
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -8,10 +9,19 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from diffusion_lib import forward
-from diffusion_lib.checks import check_count, check_points, check_t
+from diffusion_lib.checks import (
+    a_weight,
+    check_count,
+    check_finite,
+    check_generator,
+    check_points,
+    check_t,
+    check_tensor,
+    check_weights,
+)
 from diffusion_lib.gaussians import Gaussian
 from diffusion_lib.networks import mlp
-from diffusion_lib.schedules import Schedule
+from diffusion_lib.schedules import Schedule, check_schedule
 
 FREQUENCIES = (1.5, 3.5)  # of the waves a network sees of its input, in radians per unit
 FLOOR_STD = 0.01  # in units of the data's standard deviation; without it, a curve's density has no maximum
@@ -30,11 +40,18 @@ class GaussianMLP(nn.Module):
 
     def __init__(self, n_in: int, n_out: int, width: int = 32, skip: bool = True):
         super().__init__()
+        check_count(n_in, "n_in")
+        check_count(n_out, "n_out")
+        self.n_in = n_in
         self.skip, self.widen = skip, n_out - n_in
         self.body = mlp(n_in * (1 + 2 * len(FREQUENCIES)), 2 * n_out, width)
         nn.init.constant_(self.body[-1].bias[n_out:], math.log(math.expm1(START_STD)))  # softplus⁻¹
 
     def forward(self, x: Tensor) -> Gaussian:
+        check_tensor(x, "x")
+        if x.ndim != 2 or x.shape[1] != self.n_in:
+            raise ValueError(f"x has shape {tuple(x.shape)}; pass (n, {self.n_in})")
+        check_weights(x, "x", self.body[-1].bias)
         phase = torch.cat([f * x for f in FREQUENCIES], dim=1)
         output = self.body(torch.cat([x, phase.sin(), phase.cos()], dim=1))
         mean, spread = output.chunk(2, dim=1)  # (B, n_out) each
@@ -74,6 +91,8 @@ class HVAE(nn.Module):
         super().__init__()
         check_count(T, "T")
         check_count(latent, "latent")
+        if schedule is not None:
+            check_schedule(schedule)
         if schedule is not None and (schedule.T, latent) != (T, 2):
             raise ValueError(
                 f"schedule has T = {schedule.T}, for T = {T} and latent = {latent}; a frozen encoder needs "
@@ -89,7 +108,8 @@ class HVAE(nn.Module):
 
     def encode(self, z_prev: Tensor, t: int) -> Gaussian:
         """q_φ(z_t | z_{t−1}) for states z_{t−1} of shape (n, 2) for t = 1, else (n, latent)."""
-        self._check(z_prev, t, "z_prev", 2 if t == 1 else self.latent)
+        t = self._check_step(t)
+        self._check_state(z_prev, "z_prev", t - 1)
         return self._encode(z_prev, t)
 
     def _encode(self, z_prev: Tensor, t: int) -> Gaussian:
@@ -97,24 +117,37 @@ class HVAE(nn.Module):
 
     def decode(self, z_t: Tensor, t: int) -> Gaussian:
         """p_θ(z_{t−1} | z_t) for states z_t of shape (n, latent)."""
-        self._check(z_t, t, "z_t", self.latent)
+        t = self._check_step(t)
+        self._check_state(z_t, "z_t", t)
         return self.decoders[t - 1](z_t)
 
     def prior(self, n: int = 1) -> Gaussian:
         """p(z_T) = N(0, I) for n points: mean and variance of shape (n, latent)."""
+        check_count(n, "n")
         zeros = self.decoders[0].body[-1].bias.new_zeros(n, self.latent)
         return Gaussian(zeros, torch.ones_like(zeros))
 
-    def _check(self, z: Tensor, t: int, name: str, size: int) -> None:
+    def _check_step(self, t: int) -> int:
         check_t(t, self.T)
-        if z.ndim != 2 or z.shape[1] != size:
-            raise ValueError(f"{name} has shape {tuple(z.shape)}; at t = {t} pass (n, {size})")
+        if torch.as_tensor(t).numel() != 1:
+            raise ValueError(f"t = {t!r}; each level has networks of its own: pass one step, such as 1")
+        return int(t)
+
+    def _check_state(self, z: Tensor, name: str, t: int) -> None:
+        """Raise `ValueError` unless `z` holds finite states z_t."""
+        size = self.latent if t else 2
+        check_tensor(z, name)
+        if z.ndim != 2 or z.shape[1] != size or len(z) == 0:
+            raise ValueError(f"{name} has shape {tuple(z.shape)}; for z_{t} pass (n, {size}) with n ≥ 1")
+        check_finite(z, name)
+        check_weights(z, name, a_weight(self))
 
     # --- the bound -----------------------------------------------------------------------------------------
 
     def infer(self, x: Tensor, generator: Generator | None = None) -> list[Tensor]:
         """A draw from q_φ(z_1…z_T | x) for each point x (n, 2): the list z_0 = x, z_1, …, z_T."""
-        check_points(x, "x")
+        check_points(x, "x", a_weight(self))
+        check_generator(generator)
         return self._climb(x, generator)[0]
 
     def _climb(self, x: Tensor, generator: Generator | None) -> tuple[list[Tensor], list[Gaussian]]:
@@ -132,8 +165,13 @@ class HVAE(nn.Module):
         log q(z_T | z_{T−1}) − log p(z_T). On chains from `infer`, their sum is an unbiased estimate of the
         negative ELBO (Luo 2022, before any expectation is taken).
         """
-        if len(chain) != self.T + 1:
-            raise ValueError(f"chain has {len(chain)} states; pass z_0…z_T, which are {self.T + 1}")
+        if not isinstance(chain, Sequence) or len(chain) != self.T + 1:
+            found = f"{len(chain)} states" if isinstance(chain, Sequence) else f"type {type(chain).__name__}"
+            raise ValueError(f"chain has {found}; pass the list z_0…z_T of states, which are {self.T + 1}")
+        for t, z in enumerate(chain):
+            self._check_state(z, f"chain[{t}]", t)
+        if len({len(z) for z in chain}) > 1:
+            raise ValueError(f"chain has {[len(z) for z in chain]} rows; pass states of the same points")
         return self._terms(chain, [self.encode(chain[t - 1], t) for t in range(1, self.T + 1)])
 
     def _terms(self, chain: list[Tensor], guesses: list[Gaussian]) -> Tensor:
@@ -145,7 +183,8 @@ class HVAE(nn.Module):
 
     def loss(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
         """The negative ELBO on points x_0 (B, 2), one chain for each: a scalar, the mean in nats."""
-        check_points(x_0, "x_0")
+        check_points(x_0, "x_0", a_weight(self))
+        check_generator(generator)
         return self._terms(*self._climb(x_0, generator)).sum(dim=0).mean()
 
     # --- sampling ------------------------------------------------------------------------------------------
@@ -154,6 +193,7 @@ class HVAE(nn.Module):
     def states(self, n: int, generator: Generator | None = None) -> list[Tensor]:
         """Ancestral sampling, every state kept: the list z_T, z_{T−1}, …, z_0 = x."""
         check_count(n, "n")
+        check_generator(generator)
         states = [self.prior(n).sample(generator)]
         for t in range(self.T, 0, -1):
             states.append(self.decode(states[-1], t).sample(generator))

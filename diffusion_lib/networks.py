@@ -7,8 +7,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from diffusion_lib.checks import check_count
-from diffusion_lib.schedules import Schedule
+from diffusion_lib.checks import check_batch, check_count, check_number, check_t, check_tensor, check_weights
+from diffusion_lib.schedules import Schedule, check_schedule
 
 
 def mlp(n_in: int, n_out: int, width: int = 64, hidden: int = 2) -> nn.Sequential:
@@ -31,8 +31,10 @@ class Waves(nn.Module):
     def __init__(self, n_directions: int = 12, frequencies: Sequence[float] = (1.5, 3.5)):
         super().__init__()
         check_count(n_directions, "n_directions")
-        if len(frequencies) == 0:
+        if not isinstance(frequencies, Sequence) or len(frequencies) == 0:
             raise ValueError(f"frequencies = {frequencies!r}; pass at least one, in radians per unit of x_t")
+        for i, frequency in enumerate(frequencies):
+            check_number(frequency, f"frequencies[{i}]")
         angle = torch.arange(n_directions) * math.pi / n_directions
         directions = torch.stack([angle.cos(), angle.sin()])  # (2, n_directions)
         waves = torch.cat([f * directions for f in frequencies], dim=1)  # (2, directions × frequencies)
@@ -40,6 +42,7 @@ class Waves(nn.Module):
         self.n_features = 2 + 2 * waves.shape[1]
 
     def forward(self, x: Tensor) -> Tensor:
+        _check_columns(x, "x", self.waves)
         phase = x @ self.waves
         return torch.cat([x, phase.sin(), phase.cos()], dim=-1)
 
@@ -60,6 +63,7 @@ class TimeMLP(nn.Module):
         frequencies: Sequence[float] = (1.5, 3.5),
     ):
         super().__init__()
+        check_schedule(schedule)
         self.T = schedule.T
         self.waves = Waves(n_directions, frequencies)
         log_sigma = -0.5 * schedule.snr[1:].log()
@@ -69,6 +73,7 @@ class TimeMLP(nn.Module):
         self.body = mlp(self.waves.n_features + 8, 2, width, hidden)
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        t = _check_steps(x_t, t, self.T, self.level)
         level = self.level[t].reshape(*t.shape, *[1] * (x_t.ndim - 1 - t.ndim), 8)
         return self.body(torch.cat([self.waves(x_t), level.expand(*x_t.shape[:-1], 8)], dim=-1))
 
@@ -83,6 +88,7 @@ class HeadPerStep(nn.Module):
 
     def __init__(self, schedule: Schedule, width: int = 48, n_out: int = 4):
         super().__init__()
+        check_schedule(schedule)
         check_count(width, "width")
         check_count(n_out, "n_out")
         self.T = schedule.T
@@ -96,9 +102,26 @@ class HeadPerStep(nn.Module):
         return nn.Parameter(torch.empty(self.T + 1, n_in + 1, n_out).uniform_(-1, 1) / n_in**0.5)
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        t = _check_steps(x_t, t, self.T, self.hidden)
         own_step = t.ndim == x_t.ndim - 1  # each point its own step: groups of one point
         features = self.trunk(x_t.unsqueeze(-2) if own_step else x_t)
         hidden, out = self.hidden[t], self.out[t]
         features = nn.functional.silu(features @ hidden[..., :-1, :] + hidden[..., -1:, :])
         answer = features @ out[..., :-1, :] + out[..., -1:, :]
         return answer.squeeze(-2) if own_step else answer
+
+
+def _check_columns(x: Tensor, name: str, weight: Tensor) -> None:
+    """Raise `ValueError` unless `x` has shape (..., 2) and the type of `weight`."""
+    check_tensor(x, name)
+    if x.shape[-1:] != (2,):
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; points are rows: reshape it to (n, 2)")
+    check_weights(x, name, weight)
+
+
+def _check_steps(x_t: Tensor, t: int | Tensor, T: int, weight: Tensor) -> Tensor:
+    """`t` as a tensor, after a check of the inputs. NaN is let through: the models look for it once."""
+    _check_columns(x_t, "x_t", weight)
+    check_t(t, T)
+    check_batch(t, x_t, "x_t")
+    return torch.as_tensor(t)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion_lib.checks import check_batch, check_count, check_points, check_t
-from diffusion_lib.schedules import Schedule, at
+from diffusion_lib.schedules import Schedule, at, check_schedule
 
 
 class ExactDenoiser(nn.Module):
@@ -18,6 +18,7 @@ class ExactDenoiser(nn.Module):
     def __init__(self, points: Tensor, schedule: Schedule, chunk: int = 200):
         super().__init__()
         check_points(points, "points")
+        check_schedule(schedule)
         check_count(chunk, "chunk")
         self.register_buffer("points", points)
         self.schedule = schedule

@@ -8,15 +8,16 @@ Given x_t, any one of x_0, ε, the score ∇ log q(x_t | x_0) and v fixes the ot
 import torch
 from torch import Tensor
 
-from diffusion_lib.checks import check_batch, check_choice, check_points, check_same_shape, check_t
+from diffusion_lib.checks import check_choice, check_points, check_same_shape
 from diffusion_lib.gaussians import Gaussian
-from diffusion_lib.schedules import Schedule, at
+from diffusion_lib.schedules import Schedule, at, check_points_at, check_schedule
 
 KINDS = ("x_0", "eps", "score", "v")
 
 
 def posterior_var(schedule: Schedule) -> Tensor:
     """β̃_t = (1 − α_t)(1 − ᾱ_{t−1})/(1 − ᾱ_t) for t = 0…T, shape (T + 1,); β̃_1 = 0, and β̃_0 = 0 too."""
+    check_schedule(schedule)
     noise_var = 1 - schedule.alpha_bar
     var = torch.zeros_like(noise_var)
     var[1:] = schedule.beta[1:] * noise_var[:-1] / noise_var[1:]
@@ -28,6 +29,7 @@ def posterior_weights(schedule: Schedule) -> tuple[Tensor, Tensor]:
 
     √α_t (1 − ᾱ_{t−1})/(1 − ᾱ_t) and √ᾱ_{t−1} (1 − α_t)/(1 − ᾱ_t). They are 0 and 1 at t = 1 (and t = 0).
     """
+    check_schedule(schedule)
     noise_var = 1 - schedule.alpha_bar
     x_t_weight, x_0_weight = torch.zeros_like(noise_var), torch.ones_like(noise_var)
     x_t_weight[1:] = schedule.alpha[1:].sqrt() * noise_var[:-1] / noise_var[1:]
@@ -41,11 +43,9 @@ def posterior(x_t: Tensor, x_0: Tensor, t: int | Tensor, schedule: Schedule) -> 
     Its mean is [√α_t (1 − ᾱ_{t−1}) x_t + √ᾱ_{t−1} (1 − α_t) x_0] / (1 − ᾱ_t), its variance β̃_t. At t = 1
     this is the point x_0 with variance 0, by the same formula.
     """
-    check_points(x_t, "x_t")
+    check_points_at(x_t, "x_t", t, schedule)
     check_points(x_0, "x_0")
     check_same_shape(x_t, x_0, "x_t and x_0")
-    check_t(t, schedule.T)
-    check_batch(t, x_t, "x_t")
     x_t_weight, x_0_weight = posterior_weights(schedule)
     mean = at(x_t_weight, t, x_t) * x_t + at(x_0_weight, t, x_t) * x_0
     return Gaussian(mean, at(posterior_var(schedule), t, x_t))
@@ -53,7 +53,7 @@ def posterior(x_t: Tensor, x_0: Tensor, t: int | Tensor, schedule: Schedule) -> 
 
 def to_x_0(value: Tensor, x_t: Tensor, t: int | Tensor, schedule: Schedule, kind: str) -> Tensor:
     """x_0 from x_t and a `value` of the given `kind` ("x_0", "eps", "score" or "v"); shapes (n, 2)."""
-    signal, noise = _signal_and_noise(value, x_t, t, schedule, kind)
+    signal, noise = _signal_and_noise(value, "value", x_t, t, schedule, kind)
     return solve_for_x_0(value, x_t, signal, noise, kind)
 
 
@@ -69,7 +69,7 @@ def solve_for_x_0(value: Tensor, x_t: Tensor, signal: Tensor, noise: Tensor, kin
 
 def from_x_0(x_0: Tensor, x_t: Tensor, t: int | Tensor, schedule: Schedule, kind: str) -> Tensor:
     """The value of the given `kind` ("x_0", "eps", "score" or "v") that x_0 and x_t fix; shapes (n, 2)."""
-    signal, noise = _signal_and_noise(x_0, x_t, t, schedule, kind)
+    signal, noise = _signal_and_noise(x_0, "x_0", x_t, t, schedule, kind)
     if kind == "x_0":
         return x_0
     eps = (x_t - signal * x_0) / noise
@@ -79,12 +79,11 @@ def from_x_0(x_0: Tensor, x_t: Tensor, t: int | Tensor, schedule: Schedule, kind
 
 
 def _signal_and_noise(
-    value: Tensor, x_t: Tensor, t: int | Tensor, schedule: Schedule, kind: str
+    value: Tensor, name: str, x_t: Tensor, t: int | Tensor, schedule: Schedule, kind: str
 ) -> tuple[Tensor, Tensor]:
     """√ᾱ_t and √(1 − ᾱ_t), what multiplies x_0 and ε in x_t, after a check of the inputs."""
     check_choice(kind, "kind", KINDS)
-    check_points(x_t, "x_t")
-    check_same_shape(value, x_t, "the value and x_t")
-    check_t(t, schedule.T)
-    check_batch(t, x_t, "x_t")
+    check_points_at(x_t, "x_t", t, schedule)
+    check_points(value, name)
+    check_same_shape(value, x_t, f"{name} and x_t")
     return at(schedule.alpha_bar, t, x_t).sqrt(), at(1 - schedule.alpha_bar, t, x_t).sqrt()

@@ -7,7 +7,7 @@ from torch import Generator, Tensor, nn
 
 from diffusion_lib import forward
 from diffusion_lib.chain import ReverseChain
-from diffusion_lib.checks import check_points
+from diffusion_lib.checks import a_weight, check_callable, check_generator, check_points
 from diffusion_lib.gaussians import Gaussian
 from diffusion_lib.schedules import Schedule, at
 
@@ -25,17 +25,20 @@ class FirstFormChain(ReverseChain):
 
     def __init__(self, network: nn.Module, schedule: Schedule):
         super().__init__(network, schedule)
+        check_callable(network, "network", "TimeMLP(schedule)")
         self.reverse_var = schedule.beta.clone()
         self.reverse_var[1] = 0
 
     def _reverse(self, x_t: Tensor, t: Tensor) -> Gaussian:
         schedule = self.schedule
         noise = at(schedule.beta, t, x_t).sqrt() * self.network(x_t, t)
+        self._check_output(noise, x_t)
         mean = (x_t - noise) / at(schedule.alpha, t, x_t).sqrt()
         return Gaussian(mean, at(self.reverse_var, t, x_t))
 
     def loss(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
         """An estimate of the negative ELBO in nats, from one forward chain for each point x_0 (B, 2)."""
+        check_points(x_0, "x_0", a_weight(self))
         chain = forward.trajectory(x_0, self.schedule, generator)
         return self._first_form(chain).sum(dim=0).mean()
 
@@ -58,11 +61,14 @@ class SecondFormChain(ReverseChain):
 
     def __init__(self, network: nn.Module, schedule: Schedule):
         super().__init__(network, schedule)
+        check_callable(network, "network", "HeadPerStep(schedule)")
         self.signal = schedule.alpha_bar.sqrt()  # √ᾱ_t
         self.noise = (1 - schedule.alpha_bar).sqrt()  # √(1 − ᾱ_t), a standard deviation
 
     def _reverse(self, x_t: Tensor, t: Tensor) -> Gaussian:
-        m, log_ratio = self.network(x_t, t).chunk(2, dim=-1)
+        output = self.network(x_t, t)
+        self._check_output(output, x_t, columns=4)
+        m, log_ratio = output.chunk(2, dim=-1)
         x_0_hat = at(self.signal, t, x_t) * x_t - at(self.noise, t, x_t) * m
         mean = at(self.x_t_weight, t, x_t) * x_t + at(self.x_0_weight, t, x_t) * x_0_hat
         return Gaussian(mean, at(self.posterior_var, t, x_t) * log_ratio.exp())
@@ -73,7 +79,8 @@ class SecondFormChain(ReverseChain):
         A sum of means is the mean of the sum, so each term can have points of its own: they are dealt out to
         the T steps, ⌈B/T⌉ to each; the last few, if T does not divide B, are the first ones again.
         """
-        check_points(x_0, "x_0")
+        check_points(x_0, "x_0", a_weight(self))
+        check_generator(generator)
         rows = math.ceil(len(x_0) / self.T)
         x_0 = x_0[torch.arange(self.T * rows) % len(x_0)].reshape(self.T, rows, 2)
         eps = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)

@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from diffusion_lib.checks import check_count
+from diffusion_lib.checks import (
+    check_batch,
+    check_count,
+    check_number,
+    check_points,
+    check_t,
+    check_tensor,
+    check_type,
+)
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,7 @@ class Schedule:
     alpha_bar: Tensor = field(init=False)
 
     def __post_init__(self):
-        alpha = torch.as_tensor(self.alpha, dtype=torch.float64)
+        alpha = _numbers(self.alpha, "alpha")
         if alpha.ndim != 1 or len(alpha) < 2:
             raise ValueError(
                 f"alpha has shape {tuple(alpha.shape)}; pass the T + 1 values α_0 = 1, α_1, …, α_T with T ≥ 1"
@@ -41,7 +49,7 @@ class Schedule:
         if not (alpha_bar.diff() < 0).all():
             raise ValueError(
                 f"alpha_bar, which ends at {float(alpha_bar[-1]):g} for T = {len(alpha) - 1}, stops falling: "
-                "the signal left, or one step, is too small for float64; take fewer steps or other variances"
+                "the signal left, or one step, is too small for float64; take fewer steps or other beta"
             )
         object.__setattr__(self, "alpha", alpha)
         object.__setattr__(self, "alpha_bar", alpha_bar)
@@ -49,7 +57,14 @@ class Schedule:
     @classmethod
     def from_beta(cls, beta: Tensor) -> "Schedule":
         """From the T values β_1…β_T = 1 − α_t, in the order and indexing in which papers list them."""
-        beta = torch.as_tensor(beta, dtype=torch.float64)
+        beta = _numbers(beta, "beta")
+        if beta.ndim != 1 or len(beta) == 0:
+            raise ValueError(f"beta has shape {tuple(beta.shape)}; pass the T values β_1, …, β_T with T ≥ 1")
+        if not ((beta > 0) & (beta < 1)).all():
+            raise ValueError(
+                f"beta runs from {float(beta.min())} to {float(beta.max())}, so alpha from "
+                f"{float(1 - beta.max())} to {float(1 - beta.min())}; it needs 0 < α_t < 1: pass 0 < beta < 1"
+            )
         return cls(torch.cat([torch.ones(1, dtype=torch.float64), 1 - beta]))
 
     @property
@@ -68,13 +83,46 @@ class Schedule:
         return self.alpha_bar / (1 - self.alpha_bar)
 
 
+def _numbers(values: Tensor, name: str) -> Tensor:
+    """A tensor, array or list of numbers as float64 on the CPU."""
+    values = values.detach() if isinstance(values, Tensor) else values
+    try:
+        numbers = torch.as_tensor(values, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name} = {values!r}; pass a tensor or a list of numbers") from error
+    check_tensor(numbers, name)
+    return numbers
+
+
+def check_schedule(schedule: Schedule) -> None:
+    """Raise `ValueError` unless `schedule` is a `Schedule`."""
+    check_type(schedule, "schedule", Schedule, "schedules.cosine(T)")
+
+
+def check_points_at(
+    x: Tensor, name: str, t: int | Tensor, schedule: Schedule, weight: Tensor | None = None
+) -> None:
+    """Raise `ValueError` unless `x` passes `check_points`, and `t` is one step, or one for each point."""
+    check_schedule(schedule)
+    check_points(x, name, weight)
+    check_t(t, schedule.T)
+    check_batch(t, x, name)
+
+
 def at(values: Tensor, t: int | Tensor, x: Tensor) -> Tensor:
     """`values[t]` in the dtype of `x`, shaped to multiply x.
 
     That is (1, 1) or (B, 1) for points x (B, 2), and (S, 1, 1) for groups x (S, B, 2) with one step each.
     """
-    t = torch.as_tensor(t)
-    return values[t].to(x.dtype).reshape(*t.shape, *[1] * (x.ndim - t.ndim))
+    try:
+        t = torch.as_tensor(t)
+        return values[t].to(x.dtype).reshape(*t.shape, *[1] * (x.ndim - t.ndim))
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
+        # It is called many times in each step of training, so what is wrong is found out only now.
+        check_tensor(values, "values")
+        check_tensor(x, "x")
+        check_t(t, len(values) - 1)
+        raise
 
 
 def linear(T: int = 1000, beta_1: float | None = None, beta_T: float | None = None) -> Schedule:
@@ -86,6 +134,8 @@ def linear(T: int = 1000, beta_1: float | None = None, beta_T: float | None = No
     check_count(T, "T")
     beta_1 = 0.1 / T if beta_1 is None else beta_1
     beta_T = 20 / T if beta_T is None else beta_T
+    check_number(beta_1, "beta_1", "a number in (0, 1)")
+    check_number(beta_T, "beta_T", "a number in (0, 1)")
     if not (0 < beta_1 < 1 and 0 < beta_T < 1):
         raise ValueError(
             f"beta_1 = {beta_1:g} and beta_T = {beta_T:g} for T = {T}; both must lie in (0, 1): take T > 20"
@@ -99,6 +149,8 @@ def cosine(T: int = 1000, s: float = 0.008, beta_max: float = 0.999) -> Schedule
     Source: Nichol & Dhariwal 2021, eq. 17.
     """
     check_count(T, "T")
+    check_number(s, "s")
+    check_number(beta_max, "beta_max")
     if not (s >= 0 and 0 < beta_max < 1):
         raise ValueError(f"s = {s} and beta_max = {beta_max}; take s ≥ 0 and beta_max between 0 and 1")
     level = torch.linspace(0, 1, T + 1, dtype=torch.float64)
@@ -123,6 +175,8 @@ def even_log_snr(T: int = 100, sigma_min: float = 0.005, sigma_max: float = 20.0
     data's. Every step multiplies it by the same factor, so each size of detail gets its share of the steps.
     """
     check_count(T, "T", least=2)
+    check_number(sigma_min, "sigma_min")
+    check_number(sigma_max, "sigma_max")
     if not 0 < sigma_min < sigma_max < math.inf:
         raise ValueError(
             f"sigma_min = {sigma_min}, sigma_max = {sigma_max}; take 0 < sigma_min < sigma_max < inf"

@@ -10,9 +10,19 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor, nn
 
-from diffusion_lib.checks import check_count, check_points
+from diffusion_lib.checks import (
+    NotFiniteError,
+    a_weight,
+    check_callable,
+    check_count,
+    check_generator,
+    check_points,
+    check_positive,
+    check_type,
+)
 
 KEEP_EVERY = 50  # steps between two copies of the weights
+WORST = 1e6  # a loss beyond the first one by this factor has diverged, though it may be finite
 
 
 @dataclass
@@ -50,39 +60,29 @@ def train(
 
     AdamW with β = (0.9, 0.99); the learning rate rises over the first 5 % of the steps and falls to 0 along a
     cosine. `on_step` is called after every step. An interrupt (the notebook's stop button) ends training and
-    keeps what was learnt. A loss or weight that is not finite ends it and brings back the last weights known
-    to be good. In both cases a warning says so. An error brings back good weights too, and is raised.
+    keeps what was learnt. A loss that is not finite, or a million times the first, or weights that are not
+    finite end it and bring back the last weights known to be good. In both cases a warning says so. An error
+    brings back good weights too, and is raised.
     """
-    check_points(x_0, "x_0")
+    _check(model, x_0, on_step)
     check_count(steps, "steps")
     check_count(batch_size, "batch_size")
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise ValueError(
-            f"learning_rate = {learning_rate}; pass a positive number, 1e-3 to 2e-2 suits these models"
-        )
+    check_positive(learning_rate, "learning_rate", "2e-2; 1e-3 to 2e-2 suits these models")
+    check_generator(generator)
     parameters = list(model.parameters())
-    if not parameters:
-        raise ValueError(
-            f"model, a {type(model).__name__}, has no parameters; pass a model with a network to train"
-        )
-    if x_0.dtype != parameters[0].dtype:
-        raise ValueError(
-            f"x_0 is {x_0.dtype} and the model {parameters[0].dtype}; pass x_0.to({parameters[0].dtype})"
-        )
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: warm_up_and_cosine(i, steps))
     run, diverged = TrainingRun(), ""
-    advice = f"the learning rate {learning_rate:g} may be too large, 1e-3 to 2e-2 suits these models"
     good_weights, good_step = copy.deepcopy(model.state_dict()), 0
     try:
         for i in range(steps):
             start = time.perf_counter()
             batch = x_0[torch.randint(len(x_0), (batch_size,), generator=generator)]
             loss = model.loss(batch, generator)
-            if not math.isfinite(loss.item()):
-                diverged = f"the loss became {loss.item()}: {advice}"
+            diverged = _diverged(loss.item(), run.losses)
+            if diverged:
                 break
-            # Weights are good once they gave a finite loss; those after this step have yet to prove it.
+            # Weights are good once they gave a good loss; those after this step have yet to prove it.
             if i % KEEP_EVERY == 0 and _finite(parameters):
                 good_weights, good_step = copy.deepcopy(model.state_dict()), i
             optimiser.zero_grad()
@@ -93,17 +93,24 @@ def train(
             run.seconds += time.perf_counter() - start
             if on_step is not None:
                 on_step(run)
+        if not diverged:  # the last weights prove themselves here
+            with torch.no_grad():
+                loss = model.loss(x_0[:batch_size], Generator().manual_seed(0))
+            diverged = _diverged(loss.item(), run.losses)
     except KeyboardInterrupt:
         run.stopped = "interrupted"
+    except NotFiniteError as error:  # the data is finite, so the weights have gone astray
+        diverged = str(error)
     except Exception as error:
         model.load_state_dict(good_weights)
         error.add_note(f"The model keeps its weights after step {good_step} of {steps}.")
         raise
-    if not diverged and not _finite(parameters):
-        diverged = f"the weights are not finite: {advice}"
+    if not _finite(parameters):
+        diverged = diverged or "the weights are not finite"
     if diverged:
+        advice = f"the learning rate {learning_rate:g} may be too large, 1e-3 to 2e-2 suits these models"
         model.load_state_dict(good_weights)
-        run.stopped, run.kept = diverged, good_step
+        run.stopped, run.kept = f"{diverged}: {advice}", good_step
     else:
         run.kept = len(run.losses)
     if run.stopped:
@@ -117,6 +124,27 @@ def warm_up_and_cosine(step: int, steps: int) -> float:
     """The factor on the learning rate: it rises over the first 5 % of the steps, times a cosine down to 0."""
     warm_up = max(1, steps // 20)
     return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def _check(model: nn.Module, x_0: Tensor, on_step: Callable | None) -> None:
+    """Raise `ValueError` unless there is a model to train, with `loss` and weights, on points that fit it."""
+    check_type(model, "model", nn.Module, "Diffusion(TimeMLP(schedule), schedule)")
+    check_callable(getattr(model, "loss", None), "model.loss", "that of a VAE or a Diffusion")
+    weight = a_weight(model)
+    if weight is None:
+        raise ValueError(
+            f"model, a {type(model).__name__}, has no parameters; pass a model with a network to train"
+        )
+    check_points(x_0, "x_0", weight)
+    if on_step is not None:
+        check_callable(on_step, "on_step", "lambda run: print(run.losses[-1])")
+
+
+def _diverged(loss: float, losses: list[float]) -> str:
+    """What is wrong with a loss that is not finite or far above the first of a run; empty if nothing is."""
+    first = losses[0] if losses else loss
+    good = math.isfinite(loss) and loss - first <= WORST * max(1.0, abs(first))
+    return "" if good else f"the loss became {loss:g}"
 
 
 def _finite(parameters: list[Tensor]) -> bool:

@@ -5,7 +5,17 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
-from diffusion_lib.checks import check_count, check_points
+from diffusion_lib.checks import (
+    a_weight,
+    check_count,
+    check_finite,
+    check_generator,
+    check_points,
+    check_positive,
+    check_same_type,
+    check_tensor,
+    check_weights,
+)
 from diffusion_lib.gaussians import Gaussian
 from diffusion_lib.networks import mlp
 
@@ -43,11 +53,11 @@ class VAE(nn.Module):
         least_std: float = 0.02,
     ):
         super().__init__()
-        if latent not in (1, 2):
+        if isinstance(latent, bool) or latent not in (1, 2):
             raise ValueError(f"latent = {latent!r}; choose 1 or 2, a line or a plane")
         for std, name in ((decoder_std, "decoder_std"), (least_std, "least_std")):
-            if std is not None and not (math.isfinite(std) and std > 0):
-                raise ValueError(f"{name} = {std!r}; pass a positive standard deviation, such as 0.1")
+            if std is not None or name == "least_std":
+                check_positive(std, name, "0.1")
         self.latent, self.decoder_std, self.least_std = latent, decoder_std, least_std
         self.encoder = mlp(2, 2 * latent, width, hidden)
         self.decoder = mlp(latent, 4 if decoder_std is None else 2, width, hidden)
@@ -58,20 +68,24 @@ class VAE(nn.Module):
 
     def prior(self, n: int = 1) -> Gaussian:
         """p(z) = N(0, I) for n points: mean and variance of shape (n, latent)."""
+        check_count(n, "n")
         like = self.decoder[-1].bias
         zeros = like.new_zeros(n, self.latent)
         return Gaussian(zeros, torch.ones_like(zeros))
 
     def encode(self, x: Tensor) -> Gaussian:
         """q_φ(z | x) for points x (n, 2): mean and variance of shape (n, latent)."""
-        check_points(x, "x")
+        check_points(x, "x", a_weight(self))
         mean, log_var = self.encoder(x).chunk(2, dim=-1)
         return Gaussian(mean, log_var.exp())
 
     def decode(self, z: Tensor) -> Gaussian:
         """p_θ(x | z) for latents z (..., latent): mean of shape (..., 2)."""
+        check_tensor(z, "z")
         if z.shape[-1:] != (self.latent,):
             raise ValueError(f"z has shape {tuple(z.shape)}; its last axis must have {self.latent} entries")
+        check_finite(z, "z")
+        check_weights(z, "z", a_weight(self))
         if self.decoder_std is not None:
             mean = self.decoder(z)
             return Gaussian(mean, mean.new_full((1,), self.decoder_std**2))
@@ -88,17 +102,21 @@ class VAE(nn.Module):
         second.
         """
         q = self.encode(x)
+        check_tensor(eps, "eps")
         if eps.shape[-2:] != q.mean.shape or eps.ndim > 3:
             n, d = q.mean.shape
             raise ValueError(
                 f"eps has shape {tuple(eps.shape)}; pass ({n}, {d}), or (K, {n}, {d}) for K draws"
             )
+        check_finite(eps, "eps")
+        check_same_type(q.mean, eps, "x and eps")
         z = q.mean + q.var.sqrt() * eps
         return self.decode(z).log_prob(x), q.kl(self.prior())
 
     def loss(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
         """The negative ELBO on points x_0 (B, 2), one z for each: a scalar, the mean in nats."""
-        check_points(x_0, "x_0")
+        check_points(x_0, "x_0", a_weight(self))
+        check_generator(generator)
         eps = torch.randn(len(x_0), self.latent, generator=generator, dtype=x_0.dtype)
         reconstruction, kl = self.elbo_terms(x_0, eps)
         return (kl - reconstruction).mean()
@@ -109,6 +127,7 @@ class VAE(nn.Module):
     def trajectory(self, n: int, generator: Generator | None = None) -> Tensor:
         """z from the prior, then x from p_θ(x | z): (2, n, 2). A z on a line gets 0 as second coordinate."""
         check_count(n, "n")
+        check_generator(generator)
         z = self.prior(n).sample(generator)
         x = self.decode(z).sample(generator)
         return torch.stack([nn.functional.pad(z, (0, 2 - self.latent)), x])
