@@ -14,10 +14,10 @@ LIBRARY := $(shell find diffusion_lib -name '*.py' -o -name '*.js' -o -name '*.c
 DRESS := _config.yml _toc.yml $(shell find book/_ext book/assets -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve test check mutants notebooks bench clean distclean
+.PHONY: help book serve pdf test test-all check mutants notebooks bench clean distclean
 
 help:  ## this list
-	@awk -F ':.*## +' '/^[a-z]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## +' '/^[a-z-]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' Makefile
 
 .venv/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else \
@@ -59,12 +59,18 @@ book: .venv/.installed _build/.dress  ## execute the notebooks and build the boo
 serve: book  ## build the book and serve it on localhost:8000 (PORT=8001 for another port)
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)
 
+pdf: book  ## print the built book to _build/diffusion-from-scratch.pdf (needs Chromium)
+	$(BIN)/python tools/pdf.py
+
 test: .venv/.installed  ## everything: ruff, unit tests, every notebook, the book, the book in a browser
 	$(BIN)/ruff check .
-	$(PYTEST) $(WORKERS) tests --ignore=tests/browser
+	$(PYTEST) $(WORKERS) -m "not long" tests --ignore=tests/browser
 	$(PYTEST) $(WORKERS) --dist=loadscope -W default --nbval --nbval-sanitize-with=book/sanitize.cfg book
 	@$(MAKE) --no-print-directory book
 	$(PYTEST) $(WORKERS) --dist=loadgroup tests/browser
+
+test-all: test  ## the same, and every chapter as a stand-alone notebook on Colab's versions
+	$(PYTEST) -n 2 -m long tests --ignore=tests/browser
 
 check: .venv/.installed  ## ruff and the fast unit tests, under a minute
 	$(BIN)/ruff check .

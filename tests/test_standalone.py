@@ -151,6 +151,9 @@ print(json.dumps({"versions": versions, "custom widgets": custom_widgets, **fold
 """
 
 
+on_linux_or_mac = pytest.mark.skipif(sys.platform == "win32", reason="links to packages need Linux or macOS")
+
+
 class Colab:
     """A Python with Colab's versions; all else is what this Python has, but for what Colab lacks."""
 
@@ -252,6 +255,7 @@ Stepper("Three steps", [Axis("step", range(3))], frames)
 """
 
 
+@on_linux_or_mac
 @pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # starting a kernel is not ours to judge
 def test_a_stepper_on_colab(run_on_colab):
@@ -259,6 +263,8 @@ def test_a_stepper_on_colab(run_on_colab):
     assert_is_a_stepper(view)
 
 
+@on_linux_or_mac
+@pytest.mark.slow
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 @pytest.mark.filterwarnings("default")

@@ -100,7 +100,9 @@ def refresh(path: Path) -> bool:
     """Execute and normalise one notebook; write it and return True if that changed it."""
     before = path.read_text(encoding="utf-8")
     notebook = load(path)
-    next(cell for cell in notebook.cells if cell.cell_type == "code").source = first_cell()
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code")
+    if "remove-cell" in first.metadata.get("tags", []):
+        first.source = first_cell()
     execute(notebook, path.parent, path.name)
     normalise(notebook)
     after = nbformat.writes(notebook, version=4) + "\n"
