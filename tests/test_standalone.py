@@ -3,11 +3,9 @@
 import base64
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
-import venv
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +14,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 import yaml
-from nbclient import NotebookClient
+from colab import LAST_CELL, VERSIONS, Colab, execute
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 ROOT = Path(__file__).parents[1]
@@ -123,78 +121,9 @@ def test_the_wheel_is_the_library_and_the_same_each_time():
     assert files == {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in here}
 
 
-# On Colab: its versions of what draws widgets, no checkout, no library, another folder.
-
-COLAB = "anywidget==0.9.21 ipykernel==6.17.1 ipython==7.34.0 ipywidgets==7.7.1".split()
-DROPPED = "backcall decorator ipython_genutils nest_asyncio pickleshare".split()  # newer versions need none
-NOT_ON_COLAB = ("diffusion", "__editable__", "ot", "pot-")
-
-FAKE_COLAB = """\
-custom_widgets = False
-
-def enable_custom_widget_manager():
-    global custom_widgets
-    custom_widgets = True
-
-class _widgets:
-    _installed_url = None
-"""
-
-LAST_CELL = """\
-import json, os, sys
-import anywidget, diffusion_lib, google.colab.output, ipykernel, IPython, ipywidgets
-modules = (anywidget, ipykernel, IPython, ipywidgets)
-versions = [f"{module.__name__.lower()}=={module.__version__}" for module in modules]
-folders = {"library": diffusion_lib.__file__, "folder": os.getcwd(), "path": sys.path}
-custom_widgets = google.colab.output.custom_widgets
-print(json.dumps({"versions": versions, "custom widgets": custom_widgets, **folders}))
-"""
-
+# On Colab, in an empty folder.
 
 on_linux_or_mac = pytest.mark.skipif(sys.platform == "win32", reason="links to packages need Linux or macOS")
-
-
-class Colab:
-    """A Python with Colab's versions; all else is what this Python has, but for what Colab lacks."""
-
-    def __init__(self, folder, lacks=()):
-        self.folder, self.lacks = folder / "colab", (*NOT_ON_COLAB, *lacks)
-        venv.create(self.folder, symlinks=True)
-        self.python = self.folder / "bin" / "python"
-        self.packages = next((self.folder / "lib").glob("python*/site-packages"))
-        self._pip_install(*COLAB, *DROPPED)
-        self._share_packages()
-        self._fake_colab()
-        self._kernel()
-
-    def _pip_install(self, *packages):
-        command = [sys.executable, "-m", "pip", "--python", str(self.python), "install", "-q", "--no-deps"]
-        done = subprocess.run([*command, *packages], capture_output=True, text=True)
-        if done.returncode and not os.environ.get("CI"):
-            pytest.skip(f"pip could not install Colab's versions: {done.stderr[-300:]}")
-        assert not done.returncode, done.stderr
-
-    def _share_packages(self):
-        """Links to this Python's packages, in a folder that comes after the new one's own."""
-        shared = self.folder / "shared"
-        shared.mkdir()
-        for path in Path(pytest.__file__).parents[1].iterdir():
-            if not path.name.lower().startswith(self.lacks) and path.suffix != ".pth":
-                (shared / path.name).symlink_to(path)
-        (self.packages / "shared.pth").write_text(f"{shared}\nimport google.colab.output\n")
-
-    def _fake_colab(self):
-        package = self.packages / "google" / "colab"
-        package.mkdir(parents=True)
-        (package / "__init__.py").touch()
-        (package / "output.py").write_text(FAKE_COLAB)
-
-    def _kernel(self):
-        kernel = self.folder / "kernels" / "colab"
-        kernel.mkdir(parents=True)
-        argv = [str(self.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        spec = {"argv": argv, "display_name": "Colab", "env": {"PYTHONPATH": "", "OMP_NUM_THREADS": "1"}}
-        (kernel / "kernel.json").write_text(json.dumps(spec))
 
 
 @pytest.fixture
@@ -210,7 +139,7 @@ def run_on_colab(tmp_path, monkeypatch):
         folder.mkdir()
         execute(result, folder)
         seen = json.loads(result.cells.pop().outputs[0].text)
-        assert seen["versions"] == COLAB
+        assert seen["versions"] == VERSIONS
         assert Path(seen["library"]).is_relative_to(colab.packages)
         assert seen["custom widgets"], "without this, Colab draws no anywidget"
         assert seen["folder"] == str(folder)
@@ -219,12 +148,6 @@ def run_on_colab(tmp_path, monkeypatch):
         return views(result)
 
     return run
-
-
-def execute(notebook, folder):
-    """Run all cells with the kernel `colab` in the folder."""
-    resources = {"metadata": {"path": str(folder)}}
-    NotebookClient(notebook, kernel_name="colab", timeout=600, resources=resources).execute()
 
 
 def views(notebook):
