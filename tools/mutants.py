@@ -50,7 +50,7 @@ class Fault:
 
 
 def load(path: Path = ROOT / "tools/faults.toml") -> tuple[dict[str, list[str]], list[Fault]]:
-    """For each module the test files likeliest to notice, in order; and the faults."""
+    """For each module the tests that notice a fault in it, in the order in which they run; and the faults."""
     table = tomllib.loads(path.read_text(encoding="utf-8"))
     faults = [Fault(**{**entry, "own": tuple(entry["own"])}) for entry in table["fault"]]
     return table["seen_by"], faults
@@ -104,7 +104,7 @@ def run(tests: list[str], watch: Watch, log: Path) -> int:
         return int(pytest.main([*options, "-m", "not slow", *tests], plugins=[watch]))
 
 
-def plant(fault: Fault, files: list[str]) -> tuple[str, str]:
+def plant(fault: Fault, tests: list[str]) -> tuple[str, str]:
     """("caught", test), ("survived", ""), or ("broken", why), in a process that lives for this fault only.
 
     A folder with the faulty module goes first in the package's search path. All else is the real thing.
@@ -117,7 +117,7 @@ def plant(fault: Fault, files: list[str]) -> tuple[str, str]:
 
         diffusion_lib.__path__.insert(0, folder)
         watch = Watch(tuple(f"tests/{test}" for test in fault.own))
-        code = run([f"tests/{file}" for file in files], watch, log)
+        code = run([f"tests/{test}" for test in tests], watch, log)
         module = sys.modules.get(f"diffusion_lib.{fault.module}")
         if code not in (0, 1) or (code == 1 and not watch.failed):
             return "broken", f"pytest ended with {code}:\n{log.read_text(encoding='utf-8')[-2000:]}"
