@@ -62,9 +62,10 @@ serve: book  ## build the book and serve it on localhost:8000 (PORT=8001 for ano
 pdf: book  ## print the built book to _build/diffusion-from-scratch.pdf (needs Chromium)
 	$(BIN)/python tools/pdf.py
 
-test: .venv/.installed  ## everything: ruff, unit tests, every notebook, the book, the book in a browser
+test: .venv/.installed  ## ruff, unit tests, planted faults, every notebook, the book, the book in a browser
 	$(BIN)/ruff check .
 	$(PYTEST) $(WORKERS) -m "not long" tests --ignore=tests/browser
+	$(BIN)/python tools/mutants.py
 	$(PYTEST) $(WORKERS) --dist=loadscope -W default --nbval --nbval-sanitize-with=book/sanitize.cfg book
 	@$(MAKE) --no-print-directory book
 	$(PYTEST) $(WORKERS) --dist=loadgroup tests/browser

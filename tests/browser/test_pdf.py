@@ -15,7 +15,7 @@ typesetPromise: () => document.querySelector("article").classList.add("mathjax")
 <body>{navigation}<article>{article}</article></body></html>"""
 ARTICLES = {
     "index.html": '<h1>Start<a class="headerlink" href="#s">#</a></h1><p><a href="01.html#b">B</a></p>',
-    "01.html": '<h1>One</h1><h2>A</h2><div style="height: 400mm; background: #eee"></div><section id="b"><h2>B</h2></section>'
+    "01.html": '<h1>One</h1><h2>A</h2><div style="height: 400mm"></div><section id="b"><h2>B</h2></section>'
     '<span class="eqno"><button class="eq-number">(7)</button><span class="eq-note">hidden note</span></span>'
     '<a href="checks/01.html">elsewhere</a><div class="math">x</div>',
 }
