@@ -89,7 +89,7 @@ def check_t(t: int | Tensor, T: int) -> None:
     low, high = int(t.min()), int(t.max())
     if low < 1 or high > T:
         raise ValueError(
-            f"t runs from {low} to {high}; steps are counted 1…T with T = {T} (t = 0 is the data itself)"
+            f"t runs from {low} to {high}; pass steps in 1…T, here with T = {T} (t = 0 is the data itself)"
         )
 
 

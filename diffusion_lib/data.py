@@ -12,7 +12,14 @@ import torch
 from sklearn.datasets import make_circles, make_moons, make_swiss_roll
 from torch import Generator, Tensor
 
-from diffusion_lib.checks import check_count, check_generator, check_number, check_points, check_tensor
+from diffusion_lib.checks import (
+    check_count,
+    check_finite,
+    check_generator,
+    check_number,
+    check_points,
+    check_tensor,
+)
 
 _ROLL_START, _ROLL_END = 1.5 * math.pi, 4.5 * math.pi  # the angles between which scikit-learn draws the roll
 # The roll's overall standard deviation about its mean, 0.679: an integral over the angle.
@@ -98,6 +105,7 @@ class Standardiser:
 
     def __post_init__(self):
         check_tensor(self.mean, "mean")
+        check_finite(self.mean, "mean")
         check_number(self.std, "std")
         if self.mean.shape != (2,) or not self.std > 0:
             raise ValueError(
@@ -108,6 +116,7 @@ class Standardiser:
     def fit(cls, x: Tensor) -> "Standardiser":
         """Fit to points of shape (n, 2); raises `ValueError` for constant data, which has no scale."""
         check_points(x, "x")
+        x = x.detach()
         mean = x.mean(dim=0)
         std = float((x - mean).square().mean().sqrt())
         rounding = 4 * torch.finfo(x.dtype).eps * float(x.abs().max())  # of the mean of equal numbers

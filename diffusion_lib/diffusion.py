@@ -45,8 +45,8 @@ class Diffusion(ReverseChain):
         weighting: str = "simple",
         reverse_var: str = "posterior",
     ):
-        super().__init__(network, schedule)
         check_callable(network, "network", "TimeMLP(schedule)")
+        super().__init__(network, schedule)
         check_choice(predict, "predict", ("x_0", "eps", "v"))
         check_choice(weighting, "weighting", ("simple", "bound"))
         check_choice(reverse_var, "reverse_var", ("posterior", "beta"))

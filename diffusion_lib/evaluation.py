@@ -154,10 +154,11 @@ def evaluate(
         "classifier accuracy": classifier_accuracy,
     }
     if curve is not None:
-        scores["distance to curve"] = lambda x, _: distance_to_curve(x, curve)
+        scores["distance to curve"] = lambda x, _: distance_to_curve(x, curve.to(x.dtype))
     model, floor = ({name: [] for name in scores} for _ in range(2))
     for _ in range(sets):
         real = fresh(n, generator)
+        check_points(real, "the result of fresh")
         for draw, found in ((sample, model), (fresh, floor)):
             points = draw(n, generator)
             check_points(points, "the result of " + ("sample" if draw is sample else "fresh"))

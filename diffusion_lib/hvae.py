@@ -52,6 +52,7 @@ class GaussianMLP(nn.Module):
         if x.ndim != 2 or x.shape[1] != self.n_in:
             raise ValueError(f"x has shape {tuple(x.shape)}; pass (n, {self.n_in})")
         check_weights(x, "x", self.body[-1].bias)
+        check_finite(x, "x")
         phase = torch.cat([f * x for f in FREQUENCIES], dim=1)
         output = self.body(torch.cat([x, phase.sin(), phase.cos()], dim=1))
         mean, spread = output.chunk(2, dim=1)  # (B, n_out) each
@@ -131,7 +132,7 @@ class HVAE(nn.Module):
         check_t(t, self.T)
         if torch.as_tensor(t).numel() != 1:
             raise ValueError(f"t = {t!r}; each level has networks of its own: pass one step, such as 1")
-        return int(t)
+        return int(torch.as_tensor(t))
 
     def _check_state(self, z: Tensor, name: str, t: int) -> None:
         """Raise `ValueError` unless `z` holds finite states z_t."""

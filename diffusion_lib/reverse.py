@@ -24,8 +24,8 @@ class FirstFormChain(ReverseChain):
     """
 
     def __init__(self, network: nn.Module, schedule: Schedule):
-        super().__init__(network, schedule)
         check_callable(network, "network", "TimeMLP(schedule)")
+        super().__init__(network, schedule)
         self.reverse_var = schedule.beta.clone()
         self.reverse_var[1] = 0
 
@@ -60,8 +60,8 @@ class SecondFormChain(ReverseChain):
     """
 
     def __init__(self, network: nn.Module, schedule: Schedule):
-        super().__init__(network, schedule)
         check_callable(network, "network", "HeadPerStep(schedule)")
+        super().__init__(network, schedule)
         self.signal = schedule.alpha_bar.sqrt()  # √ᾱ_t
         self.noise = (1 - schedule.alpha_bar).sqrt()  # √(1 − ᾱ_t), a standard deviation
 

@@ -117,12 +117,12 @@ def at(values: Tensor, t: int | Tensor, x: Tensor) -> Tensor:
     try:
         t = torch.as_tensor(t)
         return values[t].to(x.dtype).reshape(*t.shape, *[1] * (x.ndim - t.ndim))
-    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
-        # It is called many times in each step of training, so what is wrong is found out only now.
-        check_tensor(values, "values")
-        check_tensor(x, "x")
-        check_t(t, len(values) - 1)
-        raise
+    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
+        # Each step of training comes here many times, so nothing is checked beforehand.
+        raise ValueError(
+            f"values, t = {t!r} and x do not go together ({error}): pass values over t = 0…T, whole numbers "
+            "t in this range, and points x"
+        ) from error
 
 
 def linear(T: int = 1000, beta_1: float | None = None, beta_T: float | None = None) -> Schedule:

@@ -16,6 +16,7 @@ from diffusion_lib.checks import (
     check_callable,
     check_count,
     check_generator,
+    check_number,
     check_points,
     check_positive,
     check_type,
@@ -122,6 +123,8 @@ def train(
 
 def warm_up_and_cosine(step: int, steps: int) -> float:
     """The factor on the learning rate: it rises over the first 5 % of the steps, times a cosine down to 0."""
+    check_number(step, "step")
+    check_count(steps, "steps")
     warm_up = max(1, steps // 20)
     return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
 

@@ -53,7 +53,7 @@ class VAE(nn.Module):
         least_std: float = 0.02,
     ):
         super().__init__()
-        if isinstance(latent, bool) or latent not in (1, 2):
+        if type(latent) is not int or latent not in (1, 2):
             raise ValueError(f"latent = {latent!r}; choose 1 or 2, a line or a plane")
         for std, name in ((decoder_std, "decoder_std"), (least_std, "least_std")):
             if std is not None or name == "least_std":
@@ -106,7 +106,7 @@ class VAE(nn.Module):
         if eps.shape[-2:] != q.mean.shape or eps.ndim > 3:
             n, d = q.mean.shape
             raise ValueError(
-                f"eps has shape {tuple(eps.shape)}; pass ({n}, {d}), or (K, {n}, {d}) for K draws"
+                f"eps has shape {tuple(eps.shape)} for {n} points x; pass ({n}, {d}), or (K, {n}, {d}) for K"
             )
         check_finite(eps, "eps")
         check_same_type(q.mean, eps, "x and eps")

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from support import refused
+from support import refused, seeded
+from torch import nn
 
 from diffusion_lib import checks
 
@@ -115,3 +116,93 @@ def test_choices():
     checks.check_choice("eps", "predict", ("x_0", "eps"))
     with refused("predict = 'noise'", "choose one of 'x_0', 'eps'"):
         checks.check_choice("noise", "predict", ("x_0", "eps"))
+
+
+@pytest.mark.parametrize("value", ["noise", "", None, 3, ["eps"], GOOD])
+def test_what_is_no_choice_is_refused(value):
+    with refused("predict = ", "choose one of 'x_0', 'eps'"):
+        checks.check_choice(value, "predict", ("x_0", "eps"))
+
+
+@pytest.mark.parametrize("check", [checks.check_tensor, checks.check_points])
+def test_tensors_on_another_device_are_refused(check):
+    with refused("x is on meta", "the CPU", "pass x.cpu()"):
+        check(GOOD.to("meta"), "x")
+
+
+def test_steps_on_another_device_are_refused():
+    with refused("t is on meta", "pass t.cpu()"):
+        checks.check_t(torch.tensor([1]).to("meta"), T=10)
+
+
+@pytest.mark.parametrize("t", [None, "1", [None], object()])
+def test_what_is_no_step_is_refused(t):
+    with refused("t = ", "pass an int or an int64 tensor"):
+        checks.check_t(t, T=10)
+
+
+def test_points_have_the_type_and_the_device_of_the_weights():
+    checks.check_weights(GOOD, "x", None)
+    checks.check_weights(GOOD, "x", checks.a_weight(nn.Linear(2, 2)))
+    with refused("x is torch.float64", "the model torch.float32", "pass x.to(torch.float32)"):
+        checks.check_weights(GOOD.double(), "x", checks.a_weight(nn.Linear(2, 2)))
+    with refused("x is on the CPU", "the model on meta", ".cpu()"):
+        checks.check_weights(GOOD, "x", checks.a_weight(nn.Linear(2, 2, device="meta")))
+    assert checks.a_weight(nn.ReLU()) is None
+
+
+def test_types_are_compared():
+    for check in (checks.check_same_type, checks.check_same_shape):
+        check(GOOD, GOOD, "a and b")
+        with refused("a and b", "torch.float32", "torch.float64", "pass both as one type"):
+            check(GOOD, GOOD.double(), "a and b")
+
+
+@pytest.mark.parametrize("check", [checks.check_finite, checks.check_points])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_numbers_that_are_not_finite_have_an_error_of_their_own(check, value):
+    check(GOOD, "x")
+    with pytest.raises(checks.NotFiniteError, match="^x has .* NaN or infinite"):
+        check(torch.tensor([[0.0, value]]), "x")
+
+
+@pytest.mark.parametrize("value", [1, 0.5, np.float32(0.5), np.int64(2)])
+def test_positive_numbers_pass(value):
+    checks.check_number(-value, "s")
+    checks.check_positive(value, "s", "0.1")
+
+
+@pytest.mark.parametrize("value", [None, "0.1", np.nan, np.inf, 1j, [1.0], GOOD])
+def test_what_is_no_number_is_refused(value):
+    with refused("s = ", "pass a number"):
+        checks.check_number(value, "s")
+    with refused("s = ", "pass a positive number, such as 0.1"):
+        checks.check_positive(value, "s", "0.1")
+
+
+@pytest.mark.parametrize("value", [0, -1.0])
+def test_numbers_that_are_not_positive_are_refused(value):
+    with refused(f"s = {value}", "pass a positive number, such as 0.1"):
+        checks.check_positive(value, "s", "0.1")
+
+
+def test_generators_pass():
+    checks.check_generator(None)
+    checks.check_generator(seeded())
+
+
+@pytest.mark.parametrize(
+    ("generator", "seed"), [(7, 7), (np.int64(3), 3), ("7", 0), (np.random.default_rng(1), 0), (GOOD, 0)]
+)
+def test_a_seed_is_no_generator(generator, seed):
+    with refused("generator = ", f"torch.Generator().manual_seed({seed})"):
+        checks.check_generator(generator)
+
+
+def test_types_and_functions():
+    checks.check_type([], "chain", list, "[1]")
+    checks.check_callable(len, "sample", "model.sample")
+    with refused("chain is a tuple", "pass a list, such as [1]"):
+        checks.check_type((), "chain", list, "[1]")
+    with refused("sample is a int", "pass a function, such as model.sample"):
+        checks.check_callable(3, "sample", "model.sample")

@@ -1,0 +1,221 @@
+"""Every public function of the library, and good and bad arguments for it.
+
+What an argument may be follows from its name, which means the same everywhere.
+"""
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+from matplotlib import pyplot as plt
+from support import seeded
+
+import diffusion_lib
+from diffusion_lib import data, evaluation, hvae, networks, schedules, vae
+from diffusion_lib.diffusion import Diffusion
+from diffusion_lib.gaussians import Gaussian
+from diffusion_lib.reverse import FirstFormChain, SecondFormChain
+
+MODULES = {module.name for module in pkgutil.iter_modules(diffusion_lib.__path__)} - {"checks", "widgets"}
+# What checks nothing, and why. Functions that are checks themselves have tests in test_checks.py.
+TRUSTED = {
+    "posterior.solve_for_x_0": "says that its inputs are trusted; to_x_0 is the same with checks",
+    "evaluation.Figure": "a record that the library fills in",
+    "training.TrainingRun": "a record that the library fills in",
+}
+
+
+def public() -> Iterator[tuple[str, Callable]]:
+    """Each public function, class, method and property of the modules, by its name in the library."""
+    for module in sorted(MODULES):
+        for name, thing in vars(importlib.import_module(f"diffusion_lib.{module}")).items():
+            home = getattr(thing, "__module__", "")
+            if name.startswith(("_", "check_")) or home != f"diffusion_lib.{module}":
+                continue
+            yield f"{module}.{name}", thing
+            for method, value in vars(thing).items() if inspect.isclass(thing) else ():
+                kinds = property | classmethod | type(public)
+                if isinstance(value, kinds) and (not method.startswith("_") or method == "__call__"):
+                    bound = isinstance(value, classmethod)
+                    yield f"{module}.{name}.{method}", getattr(thing, method) if bound else value
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The sizes, the type and the seed that the good arguments of one case share."""
+
+    n: int
+    T: int
+    dtype: torch.dtype
+    seed: int
+
+    @property
+    def schedule(self) -> schedules.Schedule:
+        return schedules.cosine(self.T)
+
+    def normal(self, *shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=seeded(self.seed), dtype=self.dtype)
+
+    def gaussian(self) -> Gaussian:
+        return Gaussian(self.normal(self.n, 2), self.normal(self.n, 1).exp())
+
+    def model(self, make: Callable, *args: Any, **settings: Any) -> torch.nn.Module:
+        torch.manual_seed(self.seed)
+        return make(*args, **settings).to(self.dtype)
+
+    def diffusion(self) -> Diffusion:
+        weighting = ("simple", "bound")[self.seed % 2]
+        return Diffusion(self.network(), self.schedule, weighting=weighting)
+
+    def network(self) -> torch.nn.Module:
+        return self.model(networks.TimeMLP, self.schedule, width=3, n_directions=2)
+
+    def heads(self) -> torch.nn.Module:
+        return self.model(networks.HeadPerStep, self.schedule, width=3)
+
+    def first(self) -> FirstFormChain:
+        return FirstFormChain(self.network(), self.schedule)
+
+    def second(self) -> SecondFormChain:
+        return SecondFormChain(self.heads(), self.schedule)
+
+    def any_chain(self) -> torch.nn.Module:
+        return (self.first, self.second, self.diffusion)[self.seed % 3]()
+
+    def vae(self) -> vae.VAE:
+        fixed = (None, 0.1)[self.seed % 2]
+        return self.model(vae.VAE, latent=1 + self.seed % 2, width=3, decoder_std=fixed)
+
+    def hvae(self) -> hvae.HVAE:
+        frozen = self.schedule if self.seed % 2 else None
+        return self.model(hvae.HVAE, self.T, width=3, schedule=frozen)
+
+    def any_model(self) -> torch.nn.Module:
+        return (self.any_chain, self.vae, self.hvae)[self.seed % 5 % 3]()
+
+
+SETTINGS = st.builds(
+    Setting,
+    n=st.sampled_from([1, 2, 3, 7]),
+    T=st.sampled_from([1, 2, 5]),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    seed=st.integers(0, 999),
+)
+
+
+# --- arguments: for each name, the good and the bad ones ----------------------------------------------------
+
+Values = tuple[list[Any], list[Any]]
+
+
+def tensors(*shape: int) -> Callable[[Setting], Values]:
+    """Floating-point tensors of this shape, in which -1 stands for n and None for T + 1."""
+
+    def values(s: Setting) -> Values:
+        x = s.normal(*({-1: s.n, None: s.T + 1}.get(size, size) for size in shape))
+        spread_out = x.repeat_interleave(2, dim=0)[::2]
+        good = [x, spread_out, x.mT.contiguous().mT if x.ndim > 1 else x, x.clone().requires_grad_()]
+        other = torch.float64 if s.dtype == torch.float32 else torch.float32
+        bad = [x * torch.nan, x / 0, x.long(), x > 0, x.tolist(), x.numpy(), x.to("meta"), x.to(other)]
+        return good, [*bad, x[:0], torch.cat([x, x]), x[..., :1], x[None], x.sum(), None, "x", 3]
+
+    return values
+
+
+def steps(s: Setting) -> Values:
+    one, each = torch.tensor(s.T), torch.randint(1, s.T + 1, (s.n,), generator=seeded(s.seed))
+    bad = [0, s.T + 1, -1, 1.0, torch.nan, True, None, "1", one.float(), one > 0, each[:0], each.to("meta")]
+    bad += [torch.ones(s.n + 2).long(), each[:, None], each * 0, each.tolist(), each.numpy(), each.byte()]
+    return [1, s.T, np.int64(s.T), one, each, each.int()], bad
+
+
+def one_step(s: Setting) -> Values:
+    good, bad = steps(s)
+    return good[:4], bad
+
+
+def count(good: int, *more: int) -> Callable[[Setting], Values]:
+    bad = [0, -1, 2.5, True, None, "3", torch.nan, [1], torch.tensor([1, 2])]
+    return lambda s: ([good, *more], bad)
+
+
+def number(*good: float | None) -> Callable[[Setting], Values]:
+    bad = [0, -1.0, torch.nan, torch.inf, -torch.inf, "0.1", None, [0.1], torch.ones(2), 1j]
+    return lambda s: (list(good), bad)
+
+
+def choice(*good: str) -> Callable[[Setting], Values]:
+    return lambda s: (list(good), ["noise", "", None, 3, ["eps"], np.ones(2), torch.ones(2)])
+
+
+def things(good: Callable[[Setting], Any]) -> Callable[[Setting], Values]:
+    """What is neither number nor tensor."""
+    return lambda s: ([good(s)], [None, 3, "x", [], torch.ones(2), s.network()])
+
+
+def generators(s: Setting) -> Values:
+    return [None, seeded(s.seed)], [0, 7, "0", np.random.default_rng(0), torch.ones(1), True]
+
+
+def schedule(s: Setting) -> Values:
+    return [s.schedule], [s.T, None, "linear", s.schedule.alpha, schedules.cosine]
+
+
+def sampler(s: Setting) -> Values:
+    good = [lambda n, generator: torch.randn(n, 2, generator=generator), data.moons]
+    wrong = [lambda n, generator: None, lambda n, generator: torch.full((n, 2), torch.nan)]
+    return good, [*wrong, lambda n, generator: torch.zeros(n, 3), None, 3, "moons"]
+
+
+def shares(first: list[float]) -> Callable[[Setting], Values]:
+    """α_0…α_T, or β_1…β_T without the first."""
+    good = torch.tensor([*first, 0.9, 0.5])
+    bad = [good * torch.nan, good * 2, -good, good[:0], good.to("meta"), good[None], None, "x", 3, ["x"]]
+    return lambda s: ([good, good.tolist(), good.numpy(), good.clone().requires_grad_()], bad)
+
+
+def states(s: Setting) -> Values:
+    good = [s.normal(s.n, 2) for _ in range(s.T + 1)]
+    wrong = [
+        good[:-1],
+        [*good[:-1], good[-1] * torch.nan],
+        [*good[:-1], good[-1][:0]],
+        [x.long() for x in good],
+    ]
+    return [good, tuple(good)], [*wrong, [*good[:-1], torch.cat([good[-1]] * 2)], None, 3, [3] * (s.T + 1)]
+
+
+def variances(s: Setting) -> Values:
+    good, bad = tensors(-1, 1)(s)
+    return [x.detach().exp() for x in good], [good[0], -good[0], *bad]
+
+
+POINTS = tensors(-1, 2)
+ARGUMENTS = dict.fromkeys(("x", "y", "x_0", "x_t", "x_prev", "eps", "value", "start", "end"), POINTS)
+ARGUMENTS |= dict.fromkeys(("z_prev", "z_t", "points", "mean"), POINTS)
+ARGUMENTS |= {
+    "t": steps, "generator": generators, "schedule": schedule, "chain": tensors(None, -1, 2), "n": count(5),
+    "T": count(3, 30), "n_in": count(2), "n_out": count(3), "width": count(4), "hidden": count(1, 3),
+    "n_directions": count(1, 4), "chunk": count(2), "sets": count(1), "digits": count(3),
+    "n_neighbors": count(2),
+    "latent": count(1, 2), "steps": count(1, 2), "batch_size": count(1, 9), "var": variances,
+    "step": lambda s: ([0, 1], [2.5, "1", None]),
+    "kind": choice("x_0", "eps", "score", "v"), "predict": choice("x_0", "eps", "v"), "role": choice("data"),
+    "weighting": choice("simple", "bound"), "reverse_var": choice("posterior", "beta"),
+    "std": number(0.5), "beta_1": number(None, 0.01), "beta_T": number(None, 0.02), "s": number(0, 0.01),
+    "beta_max": number(0.9), "sigma_min": number(0.01), "sigma_max": number(10), "limit": number(2, 2.5),
+    "decoder_std": number(None, 0.1), "least_std": number(0.02), "learning_rate": number(1e-3, 1, 1e30),
+    "frequencies": lambda s: ([(1.5, 3.5), [2]], [(), None, 3, "x", [torch.nan], [None], torch.ones(2)]),
+    "alpha": shares([1.0]), "beta": shares([]), "values": tensors(None), "curve": tensors(9, 2),
+    "sample": sampler, "fresh": sampler, "ax": things(lambda s: plt.gca()),
+    "skip": lambda s: ([True, False], []),
+    "figures": things(lambda s: {"a": evaluation.Figure(2.0, 1.0)}), "other": things(Setting.gaussian),
+    "model": things(Setting.any_model), "on_step": lambda s: ([None, lambda run: None], [3, "x", []]),
+    "network": things(Setting.network), "label": lambda s: (["", "x"], []),
+}  # fmt: skip
