@@ -7,9 +7,18 @@
 - The icons' script goes, half a megabyte compressed: the icons' style sheet, which the theme loads as well,
   draws the same. As the script did, we hide icons from screen readers.
 - A page is light or dark from its start: the theme's own script finds out late, and all is drawn again.
-- An entry of the bibliography becomes an item of the list it stands in, as screen readers expect.
+- Without scripts a page is light, where the theme leaves it without any colours.
+- Paper is white: a dark page is light while it is printed (assets/print.js).
+- An entry of the bibliography becomes an item of the list it stands in, and the column with logo and chapters
+  a landmark, as screen readers expect.
+
+Last, each page gets a Content-Security-Policy: it says which code the page may run (the book's files, and its
+own lines of code, known by their hash), and that nothing is loaded from elsewhere.
 """
 
+import base64
+import hashlib
+import html
 import re
 from pathlib import Path
 
@@ -27,7 +36,24 @@ MENDS = (
     (re.compile(r'[ \t]*<script src="[^"]*/fontawesome/[^"]*"></script>\n?'), ""),
     (re.compile(r'<i class="(?=[^"]*\bfa[bs]?[ -])'), '<i aria-hidden="true" class="'),
     (re.compile(r"document\.documentElement\.dataset\.theme = localStorage[^;\n]*;"), CHOOSE_THEME),
+    (re.compile(r"[ \t]*<script>kernelName = [^<]*</script>\n?"), ""),
+    (re.compile(r'[ \t]*<script type="text/x-thebe-config">[^<]*</script>\n?'), ""),
+    (re.compile(r'(<html [^>]*data-theme=)"auto"'), r'\1"light"'),
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),
+    (
+        re.compile(r'<div class="bd-sidebar-primary bd-sidebar"'),
+        r'\g<0> role="navigation" aria-label="The book"',
+    ),
+)
+
+INLINE_SCRIPT = re.compile(r"<script(?P<options>[^>]*)>(?P<code>.*?)</script>", re.DOTALL)
+HANDLER = re.compile(r"<[a-z][^<>]* on[a-z]+=\"(?P<code>[^\"]*)\"")
+HEAD = re.compile(r'<meta charset="utf-8" ?/?>')
+# A page opened as a file has an address that not all browsers count as 'self'.
+OWN_FILES = "'self' file:"
+POLICY = (
+    "default-src 'none'; script-src {own} 'unsafe-hashes' {code}; style-src {own} 'unsafe-inline'; "
+    "img-src {own} data:; font-src {own}; connect-src 'self'; form-action {own}; base-uri 'none'"
 )
 
 
@@ -38,17 +64,41 @@ def mend(text):
     return text
 
 
+def handlers(text):
+    """The code of a page's attributes, such as onclick."""
+    return [html.unescape(match["code"]) for match in HANDLER.finditer(text)]
+
+
+def protect(text, known):
+    """The page's text with a policy that permits its own scripts and the known handlers, no other code."""
+    scripts = [match for match in INLINE_SCRIPT.finditer(text) if " src=" not in match["options"]]
+    codes = [match["code"] for match in scripts if " type=" not in match["options"]]
+    code = " ".join(dict.fromkeys(hashed(code) for code in [*codes, *known]))
+    policy = POLICY.format(own=OWN_FILES, code=code)
+    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}" />'
+    return HEAD.sub(rf"\g<0>\n    {meta}", text, count=1)
+
+
+def hashed(code):
+    """Inline code as a policy names it."""
+    digest = hashlib.sha256(code.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"
+
+
 def mend_pages(app, exception):
-    """Rewrite the built pages that need a mend; leave the others untouched."""
+    """Rewrite the built pages."""
     if exception or app.builder.format != "html":
         return
-    for page in Path(app.outdir).rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        if mend(text) != text:
-            page.write_text(mend(text), encoding="utf-8")
+    pages = {page: page.read_text(encoding="utf-8") for page in Path(app.outdir).rglob("*.html")}
+    # The search page reads the others, handlers and all, to quote from them.
+    known = sorted({code for text in pages.values() for code in handlers(text)})
+    for page, text in pages.items():
+        if "Content-Security-Policy" not in text:
+            page.write_text(protect(mend(text), known), encoding="utf-8")
 
 
 def setup(app):
     """Register with Sphinx."""
-    app.connect("build-finished", mend_pages)
+    app.add_js_file("print.js", loading_method="defer")
+    app.connect("build-finished", mend_pages, priority=900)  # when nobody else changes a page any more
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,23 +4,34 @@ By default myst-nb puts require.js and the Jupyter HTML manager, from a public s
 holds widgets. The book works without a network: its pages load `assets/widget_host.js` instead, a script that
 must lie in a folder of `html_static_path`.
 
+What a page runs is the library's own module, written beside the pages as a script, and never code from the
+recorded state, which is data: the state of the pages has none.
+
 The page knows how tall a Stepper will be before any script runs. A room of that height is written beside each
-recorded view, so that the text below does not move when the widget appears.
+recorded view, so that the text below does not move when the widget appears; and a strip of key frames, for
+paper, for pages without scripts, and for recordings that cannot be drawn.
 """
 
+import base64
 import html
 import json
 import math
 import re
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from widget_strip import strip
+
+from diffusion_lib.widgets import Stepper
 
 VIEW = re.compile(
     r'<script type="application/vnd\.jupyter\.widget-view\+json">(?P<view>.*?)</script>', re.DOTALL
 )
-NO_SCRIPT = "<noscript><p>This place holds an interactive drawing, which needs JavaScript.</p></noscript>"
+# The module as a classic script, since browsers load no module from file://. It brings one thing out.
+EXPORT = re.compile(r"^export default\b", re.MULTILINE)
+CLASSIC = '"use strict";\n(window.bookWidgets ??= {{}})["{name}"] = (() => {{\n{module}}})();\n'
 
 # Sizes of a Stepper's parts in rem, as in stepper.css, and how many characters fit on its lines.
 HEAD, TITLE, ROW, MARGINS, GAP, LINE = 1.9, 1.3, 2.8, 2.5, 1.0, 1.5
@@ -28,31 +39,50 @@ PAGE_LINE, PHONE_LINE = 95, 45
 
 
 def use_our_host(app: Sphinx, config: Config) -> None:
-    """Load our script on the pages that hold widgets, in place of myst-nb's two."""
-    config.nb_ipywidgets_js = {"widget_host.js": {"defer": "defer"}}
+    """Load our scripts on the pages that hold widgets, in place of myst-nb's two."""
+    config.nb_ipywidgets_js = {name: {"defer": "defer"} for name in ("stepper.js", "widget_host.js")}
 
 
-def keep_room(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Put a room as tall as the widget will be beside each recorded view of a page."""
+def write_module(app: Sphinx) -> None:
+    """Put the Stepper's module and style sheet, which pages share, beside the pages."""
+    module, found = EXPORT.subn("return", str(Stepper._esm))
+    if found != 1:
+        raise ValueError(f"stepper.js has {found} default exports; write one, at the start of a line")
+    name = f"{Stepper.__module__}.{Stepper.__qualname__}"  # what a recording calls its widget
+    static = Path(app.outdir, "_static")
+    static.mkdir(parents=True, exist_ok=True)
+    (static / "stepper.js").write_text(CLASSIC.format(name=name, module=module), encoding="utf-8")
+    (static / "stepper.css").write_text(str(Stepper._css), encoding="utf-8")
+
+
+def fill_places(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Put an empty room and a strip of key frames beside each recorded view of a page."""
     body = context.get("body", "")
     if VIEW.search(body):
-        models = _models(app, page)
+        models = _take_models(app, page)
         context["body"] = VIEW.sub(lambda match: _place(match, models), body)
+        app.add_css_file("stepper.css")
 
 
-def _models(app: Sphinx, page: str) -> dict[str, Any]:
-    """The traits of a page's recorded models, by model id."""
-    scripts = app.env.nb_metadata.get(page, {}).get("js_files", {})
-    _, options = scripts.get("ipywidgets_state", (None, {"body": '{"state": {}}'}))
-    return {key: model["state"] for key, model in json.loads(options["body"])["state"].items()}
+def _take_models(app: Sphinx, page: str) -> dict[str, Any]:
+    """A page's recorded models by their id. The state that the page will hold loses all code."""
+    _, options = app.env.nb_metadata[page]["js_files"]["ipywidgets_state"]
+    recorded = json.loads(options["body"])
+    for model in recorded["state"].values():
+        model["state"] = {key: value for key, value in model["state"].items() if key not in ("_esm", "_css")}
+    options["body"] = json.dumps(recorded).replace("</", "<\\/")
+    return recorded["state"]
 
 
 def _place(match: re.Match[str], models: dict[str, Any]) -> str:
-    """The view's script beside an empty room with the height as CSS variables."""
-    content = models.get(json.loads(match["view"])["model_id"], {}).get("content", {})
-    style = _size(content) if "panels" in content else ""
-    room = f'<div class="widget-room" style="{html.escape(style)}"></div>'
-    return f'<div class="widget-place">{room}{NO_SCRIPT}{match[0]}</div>'
+    """The view's script beside an empty room with the height as CSS variables, and its strip."""
+    model = models.get(json.loads(match["view"])["model_id"], {"state": {}})
+    content = model["state"].get("content", {})
+    if "panels" not in content:
+        return f'<div class="widget-place"><div class="widget-room"></div>{match[0]}</div>'
+    (coordinates,) = (buffer["data"] for buffer in model["buffers"])
+    room = f'<div class="widget-room" style="{html.escape(_size(content))}"></div>'
+    return f'<div class="widget-place">{room}{strip(content, base64.b64decode(coordinates))}{match[0]}</div>'
 
 
 def _size(content: dict[str, Any]) -> str:
@@ -89,6 +119,7 @@ def _panel_rows(panels: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
     app.connect("config-inited", use_our_host)
-    app.connect("html-page-context", keep_room)
+    app.connect("builder-inited", write_module)
+    app.connect("html-page-context", fill_places, priority=400)  # before myst-nb writes the state, at 500
     app.add_css_file("widget_host.css")
     return {"version": "1.0", "parallel_read_safe": True, "parallel_write_safe": True}

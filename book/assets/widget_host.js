@@ -1,13 +1,10 @@
-// Draws a built page's recorded anywidgets, with no kernel and no network. A classic deferred script on purpose:
-// browsers load no module script from file://. Each widget's own module becomes a Blob URL, which they do load.
+// Draws a built page's recorded widgets, with no kernel and no network. A recording is data: the code that draws it
+// is the book's own, `window.bookWidgets`, which the extension widget_host has written.
 (() => {
   const STATE = "application/vnd.jupyter.widget-state+json";
   const VIEW = "application/vnd.jupyter.widget-view+json";
-  const modules = new Map(); // one module and one style sheet for all widgets of a kind
-  const styles = new Set();
 
   const readJson = (script) => JSON.parse(script.textContent);
-  const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
   const scripts = (type) => [...document.querySelectorAll(`script[type="${type}"]`)];
 
   function decode(base64) {
@@ -44,35 +41,20 @@
     };
   }
 
-  function load(source) {
-    if (!modules.has(source)) {
-      const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
-      modules.set(source, import(url).finally(() => URL.revokeObjectURL(url)));
-    }
-    return modules.get(source);
-  }
-
-  function addStyle(css) {
-    if (!css || styles.has(css)) return;
-    styles.add(css);
-    document.head.append(make("style", { textContent: css }));
-  }
-
   async function draw(script, el) {
     const saved = (await models)[readJson(script).model_id];
-    if (!saved?.state._esm) throw new Error("its recording is not in this page");
-    const traits = restore(saved);
-    addStyle(traits._css);
-    const { default: made } = await load(traits._esm);
-    const widget = typeof made === "function" ? await made() : made;
-    const model = modelOf(traits);
-    await widget.initialize?.({ model });
-    await widget.render({ model, el });
+    if (!saved) throw new Error("its recording is not in this page");
+    const name = saved.state._anywidget_id;
+    if (!Object.hasOwn(window.bookWidgets ?? {}, name)) throw new Error("it is none of this book's widgets");
+    await window.bookWidgets[name].render({ model: modelOf(restore(saved)), el });
   }
 
   function report(el, error) {
     const text = `This widget cannot be shown here (${error.message}). The notebook of this page draws it again.`;
-    el.replaceChildren(make("p", { className: "widget-failed", textContent: text }));
+    const said = document.createElement("p");
+    said.className = "widget-failed";
+    said.textContent = text;
+    el.replaceChildren(said);
   }
 
   async function readModels() {

@@ -1,6 +1,7 @@
 // The Stepper's view. It draws recorded frames and steps through them, knowing nothing of what they show.
 
 const MISSING = -32768, LARGEST = 32767, BOXES = 3; // as in stepper.py
+const KINDS = ["points", "arrows", "ellipses", "curve", "labels"];
 const ROLES = ["data", "model", "noise", "accent", "text", "quiet", "ground"];
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const REST = 1.5; // seconds that a looping widget rests on its last frame
@@ -248,6 +249,7 @@ class View {
   constructor(model, el) {
     this.model = model;
     this.read();
+    this.check();
     const { start, label, panels } = this.content;
     this.at = [...start]; // the index shown on each axis …
     this.part = 0; // … and how far it is to the next one, while moving along `this.axis`
@@ -266,6 +268,18 @@ class View {
     // A copy: a DataView may start at an odd byte, where no Int16Array can.
     const from = bytes.byteOffset ?? 0;
     this.data = new Int16Array((bytes.buffer ?? bytes).slice(from, from + bytes.byteLength));
+  }
+
+  /** Refuse a recording that was cut short or altered, before anything of it is shown. */
+  check() {
+    const { axes, panels, background, frames, start } = this.content, pairs = this.data.length / 2;
+    const whole = ({ kind, panel, n, at }) =>
+      KINDS.includes(kind) && panels[panel] && n >= 0 && at.length && at.every((i) => i >= 0 && i + n <= pairs);
+    const layers = [background, ...frames.map((frame) => frame.layers)].flat();
+    const product = axes.reduce((n, axis) => n * axis.values.length, 1);
+    if (frames.length !== product || start.length !== axes.length || !layers.every(whole)) {
+      throw new Error("its recording is incomplete");
+    }
   }
 
   build(el) {

@@ -41,8 +41,7 @@ def shown(open_page, served):
             recorded = json.loads(match[0])
             for model in recorded["state"].values():
                 if "coordinates" in {buffer["path"][0] for buffer in model.get("buffers", [])}:
-                    model["state"] |= {"content": stepper.content, "_esm": str(stepper._esm)}
-                    model["state"]["_css"] = str(stepper._css)
+                    model["state"]["content"] = stepper.content
                     model["buffers"][0]["data"] = base64.b64encode(stepper.coordinates).decode()
             return json.dumps(recorded).replace("</", "<\\/")
 
@@ -278,9 +277,8 @@ def test_a_removed_widget_stops_and_leaves_nothing(open_page, served):
     outcome = page.evaluate(
         """async () => {
           const state = document.querySelector('script[type="application/vnd.jupyter.widget-state+json"]');
-          const traits = Object.values(JSON.parse(state.textContent).state).find((m) => m.state._esm);
-          const url = URL.createObjectURL(new Blob([traits.state._esm], { type: "text/javascript" }));
-          const widget = (await import(url)).default, el = document.createElement("div");
+          const traits = Object.values(JSON.parse(state.textContent).state).find((m) => m.state.content);
+          const widget = window.bookWidgets[traits.state._anywidget_id], el = document.createElement("div");
           document.querySelector("article").prepend(el);
           document.querySelectorAll(".widget-place").forEach((place) => place.remove());
           const bytes = Uint8Array.from(atob(traits.buffers[0].data), (c) => c.charCodeAt(0));
