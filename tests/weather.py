@@ -22,8 +22,9 @@ from diffusion_lib.diffusion import Diffusion
 from diffusion_lib.gaussians import Gaussian
 from diffusion_lib.reverse import FirstFormChain, SecondFormChain
 
+# Left out: the checks themselves (test_checks.py), and the widgets (what they refuse is in test_widgets.py).
 MODULES = {module.name for module in pkgutil.iter_modules(diffusion_lib.__path__)} - {"checks", "widgets"}
-# What checks nothing, and why. Functions that are checks themselves have tests in test_checks.py.
+# What checks nothing, and why.
 TRUSTED = {
     "posterior.solve_for_x_0": "says that its inputs are trusted; to_x_0 is the same with checks",
     "evaluation.Figure": "a record that the library fills in",
@@ -115,7 +116,10 @@ Values = tuple[list[Any], list[Any]]
 
 
 def tensors(*shape: int) -> Callable[[Setting], Values]:
-    """Floating-point tensors of this shape, in which -1 stands for n and None for T + 1."""
+    """Floating-point tensors of this shape, in which -1 stands for n and None for T + 1.
+
+    The device "meta", which every machine has, stands for a GPU.
+    """
 
     def values(s: Setting) -> Values:
         x = s.normal(*({-1: s.n, None: s.T + 1}.get(size, size) for size in shape))
