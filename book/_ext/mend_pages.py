@@ -9,8 +9,8 @@
 - A page is light or dark from its start: the theme's own script finds out late, and all is drawn again.
 - Without scripts a page is light, where the theme leaves it without any colours.
 - Paper is white: a dark page is light while it is printed (assets/print.js).
-- An entry of the bibliography becomes an item of the list it stands in, and the column with logo and chapters
-  a landmark, as screen readers expect.
+- An entry of the bibliography becomes an item of the list it stands in; the column with logo and chapters and
+  the field for searching become landmarks, as screen readers expect.
 
 Last, each page gets a Content-Security-Policy: it says which code the page may run (the book's files, and its
 own lines of code, known by their hash), and that nothing is loaded from elsewhere.
@@ -40,10 +40,8 @@ MENDS = (
     (re.compile(r'[ \t]*<script type="text/x-thebe-config">[^<]*</script>\n?'), ""),
     (re.compile(r'(<html [^>]*data-theme=)"auto"'), r'\1"light"'),
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),
-    (
-        re.compile(r'<div class="bd-sidebar-primary bd-sidebar"'),
-        r'\g<0> role="navigation" aria-label="The book"',
-    ),
+    (re.compile(r'class="bd-sidebar-primary bd-sidebar"'), r'\g<0> role="navigation" aria-label="The book"'),
+    (re.compile(r'class="search-button__wrapper"'), r'\g<0> role="search"'),
 )
 
 INLINE_SCRIPT = re.compile(r"<script(?P<options>[^>]*)>(?P<code>.*?)</script>", re.DOTALL)

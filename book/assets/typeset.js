@@ -30,7 +30,9 @@
       await window.MathJax.typesetPromise(waiting.splice(0, STEP));
       await pause();
     }
-    return window.MathJax.startup.defaultPageReady(); // all that is left, wherever it is
+    await window.MathJax.startup.defaultPageReady(); // all that is left, wherever it is
+    // Who goes through the page by keyboard stops at equations, which may need scrolling, not at each symbol.
+    for (const symbol of document.querySelectorAll("mjx-container:not([display])")) symbol.tabIndex = -1;
   }
 
   if (window.MathJax) window.MathJax.startup = { pageReady };
