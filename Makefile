@@ -68,10 +68,11 @@ test: .venv/.installed  ## ruff, unit tests, planted faults, every notebook, the
 	$(BIN)/python tools/mutants.py
 	$(PYTEST) $(WORKERS) --dist=loadscope -W default --nbval --nbval-sanitize-with=book/sanitize.cfg book
 	@$(MAKE) --no-print-directory book
-	$(PYTEST) $(WORKERS) --dist=loadgroup tests/browser
+	$(PYTEST) $(WORKERS) --dist=loadgroup -m "not long" tests/browser
 
-test-all: test  ## the same, and every chapter as a stand-alone notebook on Colab's versions
+test-all: test  ## the same, and every chapter on Colab's versions, each cell thrice, and in Notebook 7
 	$(PYTEST) -n 2 -m long tests --ignore=tests/browser
+	$(PYTEST) -m long tests/browser
 
 check: .venv/.installed  ## ruff and the fast unit tests, under a minute
 	$(BIN)/ruff check .
