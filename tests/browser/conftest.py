@@ -28,7 +28,15 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-LOCAL = ("file:", "blob:", "data:", "http://localhost:", "http://127.0.0.1:", "ws://localhost:", "ws://127.0.0.1:")
+LOCAL = (
+    "file:",
+    "blob:",
+    "data:",
+    "http://localhost:",
+    "http://127.0.0.1:",
+    "ws://localhost:",
+    "ws://127.0.0.1:",
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

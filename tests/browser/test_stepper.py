@@ -259,19 +259,6 @@ def test_playing_rests_while_out_of_sight(hero):
     expect(hero).not_to_have_attribute("data-frame", str(resting))
 
 
-def test_a_broken_recording_leaves_a_sentence(open_page, served):
-    page = open_page("about:blank")
-
-    def break_state(route):
-        response = route.fetch()
-        broken = response.text().replace('widget-state+json">', 'widget-state+json">?')
-        route.fulfill(response=response, body=broken)
-
-    page.route("**/index.html", break_state)
-    page.goto(served + "book/index.html")
-    expect(page.locator(".widget-failed").first).to_contain_text("This widget cannot be shown here")
-
-
 def test_a_removed_widget_stops_and_leaves_nothing(open_page, served):
     page = open_page(served + "book/index.html")
     outcome = page.evaluate(

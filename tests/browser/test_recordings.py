@@ -1,0 +1,137 @@
+"""A page runs its own code only, whatever its recordings hold, and says so when one cannot be drawn."""
+
+import json
+import re
+
+import pytest
+from conftest import PAGES, SITE, stay_local
+from playwright.sync_api import expect
+
+START = "book/index.html"
+STATE = re.compile(r'(?<=widget-state\+json">).*?(?=</script>)', re.DOTALL)
+FOREIGN = "window.ran = true; export default { render() { window.ran = true; } };"
+
+
+def the_model(state):
+    return next(model for model in state["state"].values() if "content" in model["state"])
+
+
+def altered(change):
+    """The recording of a page, changed in its model by a function."""
+
+    def alter(text):
+        state = json.loads(text)
+        change(the_model(state))
+        return json.dumps(state).replace("</", "<\\/")
+
+    return alter
+
+
+def halve_coordinates(model):
+    data = model["buffers"][0]["data"]
+    model["buffers"][0]["data"] = data[: len(data) // 8 * 4]
+
+
+def foreign_widget(model):
+    model["state"] |= {"_anywidget_id": "elsewhere.Widget", "_esm": FOREIGN}
+
+
+def no_widget(model):
+    model["state"]["_anywidget_id"] = "constructor"
+
+
+DAMAGES = {
+    "cut short": lambda text: text[: len(text) // 2],
+    "coordinates cut short": altered(halve_coordinates),
+    "coordinates missing": altered(lambda model: model.pop("buffers")),
+    "a frame missing": altered(lambda model: model["state"]["content"]["frames"].pop()),
+    "an unknown mark": altered(
+        lambda model: model["state"]["content"]["frames"][9]["layers"][0].update(kind="draw")
+    ),
+    "no content": altered(lambda model: model["state"].update(content={})),
+    "another widget": altered(foreign_widget),
+    "no widget": altered(no_widget),
+}
+
+
+@pytest.fixture
+def damaged(open_page, served):
+    """Opens the start page with its recording changed by a function of its text."""
+
+    def show(damage):
+        def replace(route):
+            response = route.fetch()
+            route.fulfill(response=response, body=STATE.sub(lambda found: damage(found[0]), response.text()))
+
+        page = open_page("about:blank")
+        page.route("**/index.html", replace)
+        page.goto(served + START)
+        return page
+
+    return show
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_recording_leaves_a_sentence_and_the_strip(damaged, damage):
+    page = damaged(DAMAGES[damage])
+    expect(page.locator(".widget-failed")).to_contain_text("This widget cannot be shown here")
+    expect(page.locator(".widget-strip")).to_be_visible()
+    assert page.locator(".stepper[data-frame]").count() == 0
+    assert page.evaluate("window.ran") is None, "code from the recording was run"
+
+
+def test_code_in_a_good_recording_is_not_run(damaged):
+    page = damaged(altered(lambda model: model["state"].update(_esm=FOREIGN, _css="body { display: none }")))
+    expect(page.locator(".stepper[data-drawn]")).to_be_visible()
+    assert page.evaluate("window.ran") is None
+
+
+ATTEMPTS = """async () => {
+  const blocked = [];
+  document.addEventListener("securitypolicyviolation", (event) => blocked.push(event.effectiveDirective));
+  const make = (tag, properties) => Object.assign(document.createElement(tag), properties);
+  const add = (tag, properties) => document.body.append(make(tag, properties));
+  add("script", { textContent: "window.ran = 'a line of code'" });
+  add("script", { src: "https://elsewhere.example/script.js" });
+  add("script", { src: URL.createObjectURL(new Blob(["window.ran = 'a blob'"])) });
+  add("img", { src: "https://elsewhere.example/picture.png" });
+  document.body.insertAdjacentHTML("beforeend", "<img src='data:,' onerror='window.ran = \\"a handler\\"'>");
+  add("iframe", { src: "https://elsewhere.example/" });
+  await import("data:text/javascript,window.ran = 'a module'").catch(() => {});
+  await fetch("https://elsewhere.example/data").catch(() => {});
+  await new Promise((done) => setTimeout(done, 200));
+  return { blocked, ran: window.ran };
+}"""
+
+
+def test_no_other_code_and_nothing_from_elsewhere(chromium, served, as_files):
+    for address in (served, as_files):
+        context = chromium.new_context()
+        stay_local(context)
+        page = context.new_page()
+        page.goto(address + START)
+        outcome = page.evaluate(ATTEMPTS)
+        assert outcome.get("ran") is None
+        scripts = ["script-src-elem"] * 4 + ["script-src-attr"]
+        assert sorted(outcome["blocked"]) == sorted(["connect-src", "frame-src", "img-src", *scripts])
+        context.close()
+
+
+def test_the_buttons_of_the_theme_still_work(open_page, served):
+    page = open_page(served + "book/references.html")
+    page.evaluate("window.print = () => (window.printed = true)")
+    page.get_by_role("button", name="Download this page").click()
+    page.locator(".btn-download-pdf-button").click()
+    assert page.evaluate("window.printed")
+    page.get_by_role("button", name="Fullscreen mode").click()
+    expect(page.locator(":fullscreen")).to_have_count(1)
+
+
+@pytest.mark.parametrize("page", [*PAGES, "search.html", "genindex.html"])
+def test_every_page_has_a_policy_and_names_no_other_place_for_code(page):
+    text = (SITE / page).read_text(encoding="utf-8")
+    policy = text.index('<meta http-equiv="Content-Security-Policy"')
+    assert policy < min(text.index("<script"), text.index("<link"))
+    sources = re.findall(r'<(?:script|link rel="stylesheet"|img|iframe)\b[^>]* (?:src|href)="([^"]+)"', text)
+    assert [source for source in sources if re.match(r"[a-z]+:|//", source)] == []
+    assert '"_esm"' not in text
