@@ -299,7 +299,10 @@ class View {
       make("div", { className: "stepper-controls" }, rows, this.#speeds()),
       make("div", { className: "stepper-text" }, this.longest, this.sentence),
     );
-    this.root.dataset.lmSuppressShortcuts = "true"; // keys pressed here are ours, not JupyterLab's
+    // Keys pressed here are ours, not Jupyter's, which asks the element in focus before those around it.
+    for (const node of [this.root, ...this.root.querySelectorAll("input, button, select")]) {
+      node.dataset.lmSuppressShortcuts = "true";
+    }
     el.append(this.root);
   }
 
