@@ -6,6 +6,9 @@ import re
 import pytest
 from conftest import PAGES, SITE, stay_local
 from playwright.sync_api import expect
+from test_pages import barriers
+
+from diffusion_lib.widgets import Stepper
 
 START = "book/index.html"
 STATE = re.compile(r'(?<=widget-state\+json">).*?(?=</script>)', re.DOTALL)
@@ -78,6 +81,20 @@ def test_a_damaged_recording_leaves_a_sentence_and_the_strip(damaged, damage):
     expect(page.locator(".widget-strip")).to_be_visible()
     assert page.locator(".stepper[data-frame]").count() == 0
     assert page.evaluate("window.ran") is None, "code from the recording was run"
+
+
+def test_no_barriers_where_the_strip_stands_for_the_widget(damaged):
+    page = damaged(DAMAGES["cut short"])
+    expect(page.locator(".widget-strip")).to_be_visible()
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        expect(page.locator("html")).to_have_attribute("data-theme", theme)
+        assert barriers(page) == []
+
+
+def test_pages_run_the_module_of_the_library():
+    module = (SITE / "_static" / "stepper.js").read_text(encoding="utf-8")
+    assert str(Stepper._esm).replace("export default", "return") in module
 
 
 def test_code_in_a_good_recording_is_not_run(damaged):
