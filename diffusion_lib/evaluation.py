@@ -127,6 +127,23 @@ class Figure:
         return self.model / self.floor if self.floor else math.inf
 
 
+def fresh_sets(fresh: Sampler, n: int, sets: int, generator: Generator | None = None) -> list[Tensor]:
+    """`sets` disjoint sets of `n` real points, (n, 2) each: one draw of `fresh`, in its random order, split.
+
+    Evenly spaced data, such as the moons, is the same points in every draw, and two draws would score a floor
+    of 0. Parts of one draw differ as independent sets do: by random choice.
+    """
+    check_callable(fresh, "fresh", "data.swiss_roll")
+    check_count(n, "n")
+    check_count(sets, "sets")
+    check_generator(generator)
+    x = fresh(sets * n, generator)
+    check_points(x, "the result of fresh")
+    if len(x) != sets * n:
+        raise ValueError(f"fresh gives {len(x)} points for n = {sets * n}; pass one that draws n points")
+    return list(x.split(n))
+
+
 def evaluate(
     sample: Sampler,
     fresh: Sampler,
@@ -157,13 +174,12 @@ def evaluate(
         scores["distance to curve"] = lambda x, _: distance_to_curve(x, curve.to(x.dtype))
     model, floor = ({name: [] for name in scores} for _ in range(2))
     for _ in range(sets):
-        real = fresh(n, generator)
-        check_points(real, "the result of fresh")
-        for draw, found in ((sample, model), (fresh, floor)):
-            points = draw(n, generator)
-            check_points(points, "the result of " + ("sample" if draw is sample else "fresh"))
-            for name, score in scores.items():
-                found[name].append(score(points, real))
+        real, again = fresh_sets(fresh, n, 2, generator)
+        points = sample(n, generator)
+        check_points(points, "the result of sample")
+        for name, score in scores.items():
+            model[name].append(score(points, real))
+            floor[name].append(score(again, real))
     return {name: Figure(fmean(model[name]), fmean(floor[name])) for name in scores}
 
 

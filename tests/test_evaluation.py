@@ -1,6 +1,7 @@
 """The quality figures against POT, SciPy and closed forms."""
 
 import math
+from statistics import fmean
 
 import numpy as np
 import ot
@@ -191,22 +192,43 @@ def test_real_data_scores_the_floor_and_shifted_data_does_not():
 
 
 def test_model_and_floor_are_scored_against_the_same_fresh_points():
-    """Each draw is a constant, its number: real, then model, then floor, set by set."""
+    """Each half of a draw is a constant: real 0 and floor 2, then real 6 and floor 8. The model is 1."""
     draws = []
 
-    def numbered(kind):
-        def draw(n, generator):
-            draws.append((kind, n))
-            return torch.full((n, 2), float(len(draws)))
+    def fresh(n, generator):
+        draws.append(n)
+        first = 3.0 * (len(draws) - 1)
+        return torch.tensor([first, first + 2]).repeat_interleave(n // 2)[:, None].expand(n, 2)
 
-        return draw
+    def sample(n, generator):
+        draws.append(n)
+        return torch.full((n, 2), 1.0)
 
-    figures = evaluate(numbered("model"), numbered("data"), n=20, sets=2)
-    assert draws == [("data", 20), ("model", 20), ("data", 20)] * 2
-    # Draws 1, 2, 3 and 4, 5, 6: the model is 1 from the real points in both coordinates, the floor 2.
-    assert figures["energy distance"].model == pytest.approx(2 * math.sqrt(2), rel=1e-6)
+    figures = evaluate(sample, fresh, n=20, sets=2)
+    assert draws == [40, 20] * 2
+    # The model is 1 and 5 from the real points 0 and 6, in both coordinates; the floor is 2 from both.
+    assert figures["energy distance"].model == pytest.approx(2 * math.sqrt(2) * (1 + 5) / 2, rel=1e-6)
     assert figures["energy distance"].floor == pytest.approx(4 * math.sqrt(2), rel=1e-6)
     assert "distance to curve" not in figures
+
+
+@pytest.mark.parametrize("draw", data.DATASETS.values(), ids=data.DATASETS)
+def test_the_floor_of_every_data_set_is_that_of_independent_sets(draw):
+    """Evenly spaced sets are independent once each point is drawn anew, with replacement, from many."""
+    n, sets = 300, 12
+    figures = evaluate(draw, draw, n, sets, seeded())
+    many = draw(100_000, seeded(1))
+    picked = [many[torch.randint(len(many), (2, n), generator=seeded(k))] for k in range(sets)]
+    expected = fmean(sliced_wasserstein(x, y) for x, y in picked)
+    # Means of twelve draws that scatter by 40 %.
+    assert figures["sliced Wasserstein"].floor == pytest.approx(expected, rel=K * 0.4 * math.sqrt(2 / sets))
+    assert abs(figures["classifier accuracy"].floor - 0.5) < K * 0.5 / math.sqrt(2 * n * sets) * 2
+
+
+def test_too_few_fresh_points_are_refused():
+    few = data.moons(30, seeded())
+    with refused("fresh gives 30 points for n = 40", "draws n"):
+        evaluate(data.moons, lambda n, generator: few[:n], n=20)
 
 
 def test_a_figure_is_a_multiple_of_its_floor():

@@ -1,13 +1,16 @@
 """Live training: its pictures, its sentences, and what it says when training ends early."""
 
 import math
+import re
+from statistics import fmean
 
 import pytest
 import torch
-from support import refused
+from support import refused, seeded
 
 from diffusion_lib import data
 from diffusion_lib.diffusion import Diffusion
+from diffusion_lib.evaluation import sliced_wasserstein
 from diffusion_lib.networks import TimeMLP
 from diffusion_lib.schedules import even_log_snr
 from diffusion_lib.widgets import train_live
@@ -16,13 +19,12 @@ from diffusion_lib.widgets.live import N_POINTS, picture_steps
 SCHEDULE = even_log_snr(8)
 
 
-def live(**settings):
-    """A short live training of a small model on the roll."""
+def live(draw=data.swiss_roll, **settings):
+    """A short live training of a small model on a data set, by default the roll."""
     torch.manual_seed(0)
     model = Diffusion(TimeMLP(SCHEDULE, width=8), SCHEDULE)
     generator = torch.Generator().manual_seed(0)
-    x_0 = data.swiss_roll(200, generator)
-    return train_live(model, x_0, data.swiss_roll, generator=generator, **settings)
+    return train_live(model, draw(200, generator), draw, generator=generator, **settings)
 
 
 def texts(run):
@@ -61,6 +63,35 @@ def test_an_early_end_is_told_by_view_warning_and_repr():
     assert f"The model is that of step {run.run.kept}" in texts(run)[-1]
     assert run.run.stopped in repr(run)
     assert all(math.isfinite(value) for value in run.trajectories[-1].flatten())
+
+
+@pytest.mark.parametrize("draw", data.DATASETS.values(), ids=data.DATASETS)
+def test_every_data_set_has_a_noise_floor(draw):
+    run = live(draw, steps=3, pictures=2)
+    title, background = run.view.content["panels"][1]["title"], run.view.content["background"]
+    assert "floors" in title
+    assert [layer["kind"] for layer in background] == ["points", "curve"]
+    times = re.fullmatch(r"Before training: distance to data (\S+) × the noise floor.*\.", texts(run)[0])
+    floor = sliced_wasserstein(run.trajectories[0][-1], draw(N_POINTS, seeded())) / float(times[1])
+    many = draw(50_000, seeded(1))
+    drawn = [many[torch.randint(len(many), (2, N_POINTS), generator=seeded(k))] for k in range(8)]
+    # Means of eight distances that scatter by 40 %, all to the same points in the one that the view takes.
+    assert 1 / 3 < floor / fmean(sliced_wasserstein(x, y) for x, y in drawn) < 3
+
+
+@pytest.mark.parametrize("size", [0.0, 0.5, 2000.0])
+def test_without_a_noise_floor_the_distance_is_in_the_datas_unit(size):
+    run = live(lambda n, generator: torch.tensor([[size, 0.0]]).expand(n, 2), steps=3, pictures=2)
+    panel, background = run.view.content["panels"][1], run.view.content["background"]
+    assert [layer["kind"] for layer in background] == ["points"]  # no line for the floor
+    for frame, states in zip(texts(run), run.trajectories, strict=True):
+        distance = sliced_wasserstein(states[-1], torch.tensor([[size, 0.0]]).expand(N_POINTS, 2))
+        assert f"distance to data {distance:.2g}; no noise floor: fresh data never differs" in frame
+    assert "floor" not in panel["title"]
+    box = 1.15 * size or 1
+    scale = [float(label) / box for _, label in panel["ticks"][1]]
+    assert scale == pytest.approx([scale[0], 10 * scale[0], 100 * scale[0]])
+    assert 1e-3 < scale[0] <= 1e-2
 
 
 @pytest.mark.parametrize(

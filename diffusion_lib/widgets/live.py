@@ -11,8 +11,15 @@ from IPython.display import display
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
-from diffusion_lib.checks import check_count, check_points
-from diffusion_lib.evaluation import Sampler, sliced_wasserstein
+from diffusion_lib.checks import (
+    a_weight,
+    check_callable,
+    check_count,
+    check_generator,
+    check_points,
+    check_type,
+)
+from diffusion_lib.evaluation import Sampler, fresh_sets, sliced_wasserstein
 from diffusion_lib.training import TrainingRun, train
 from diffusion_lib.widgets.frames import Axis, Frame, Layer, Panel, curve, points
 from diffusion_lib.widgets.stepper import Stepper
@@ -23,6 +30,8 @@ SEED = 1  # every picture starts from the same noise, so that points move contin
 
 def picture_steps(steps: int, pictures: int) -> set[int]:
     """Steps at which to take pictures: from 1/128 of the steps to the last, evenly on a logarithmic scale."""
+    check_count(steps, "steps")
+    check_count(pictures, "pictures")
     return {max(1, round(steps * 2 ** (-7 * k / max(1, pictures - 1)))) for k in range(pictures)}
 
 
@@ -61,17 +70,20 @@ def train_live(
     """Train `model` on points x_0 (n, 2) by `training.train`, which gets `settings`, and show how it goes.
 
     Before training and `pictures` times during it, more often early on, the view gains a frame with samples
-    of the model, and their distance to data from `fresh` (n, generator) → (n, 2), in noise floors. A plain
-    script has a progress bar instead. Training can end early as in `train`; then the view says why.
+    of the model, and their distance to data from `fresh` (n, generator) → (n, 2), in noise floors, or in the
+    data's unit where fresh data never differs. A plain script has a progress bar instead. Training can end
+    early as in `train`; then the view says why.
     """
-    check_points(x_0, "x_0")
-    check_count(steps, "steps")
-    check_count(pictures, "pictures")
-    camera = _Camera(model, fresh, steps, box=1.15 * float(x_0.abs().max()))
+    check_type(model, "model", nn.Module, "Diffusion(TimeMLP(schedule), schedule)")
+    for verb in ("loss", "trajectory"):
+        check_callable(getattr(model, verb, None), f"model.{verb}", "that of a VAE or a Diffusion")
+    check_points(x_0, "x_0", a_weight(model))
+    check_generator(generator)
+    moments = picture_steps(steps, pictures)
+    camera = _Camera(model, x_0, fresh, steps)
     in_notebook = hasattr(get_ipython(), "kernel")
     if in_notebook:
         display(camera.live.view)
-    moments = picture_steps(steps, pictures)
     camera.shoot(TrainingRun())
     with tqdm(total=steps, disable=in_notebook) as bar:
 
@@ -90,40 +102,44 @@ def train_live(
 class _Camera:
     """Takes the pictures of one training run."""
 
-    def __init__(self, model: nn.Module, fresh: Sampler, steps: int, box: float):
-        self.model, self.steps, self.box = model, steps, box
-        generator = torch.Generator().manual_seed(SEED)
-        self.real, *others = (fresh(N_POINTS, generator) for _ in range(9))
-        self.floor = fmean(self._distance(x) for x in others)
+    def __init__(self, model: nn.Module, x_0: Tensor, fresh: Sampler, steps: int):
+        self.model, self.steps = model, steps
+        self.box = 1.15 * float(x_0.abs().max()) or 1.0
+        sets = fresh_sets(fresh, N_POINTS, 9, torch.Generator().manual_seed(SEED))
+        self.real, *others = (x.to(x_0.dtype) for x in sets)
+        floor = fmean(self._distance(x) for x in others)
+        self.has_floor = floor > 1e-5 * self.box  # less is rounding
+        self.unit = floor if self.has_floor else 10.0 ** math.floor(math.log10(self.box) - 2)
         self.history: list[tuple[float, float]] = []
-        cloud = Panel(x=(-box, box), y=(-box, box), title="Samples over data")
-        marks = sorted({max(1, round(steps / k)) for k in (128, 16, 4, 1)})
-        first, last = math.log(marks[0]) - 0.1, math.log(steps) + 0.1
-        quality = Panel(
-            x=(first, last),
+        cloud = Panel((-self.box, self.box), (-self.box, self.box), "Samples over data")
+        quality = self._quality()
+        background = [points(self.real, role="data", faint=True)]
+        if self.has_floor:
+            background.append(curve([[x, 0.0] for x in quality.x], role="data", panel=1, dashed=True))
+        view = Stepper("Live training", [Axis("training step")], [], [cloud, quality], background)
+        self.live = LiveRun(TrainingRun(), view)
+
+    def _quality(self) -> Panel:
+        """The panel of the distance over the training steps, both on logarithmic scales."""
+        marks = sorted({max(1, round(self.steps / k)) for k in (128, 16, 4, 1)})
+        written = "{}×".format if self.has_floor else lambda r: f"{r * self.unit:g}"
+        return Panel(
+            x=(math.log(marks[0]) - 0.1, math.log(self.steps) + 0.1),
             y=(math.log(0.5), math.log(500)),
-            title="Sliced Wasserstein distance, in floors",
+            title="Sliced Wasserstein distance" + (", in floors" if self.has_floor else ""),
             equal=False,
             x_ticks=[(math.log(step), str(step)) for step in marks],
-            y_ticks=[(math.log(r), f"{r}×") for r in (1, 10, 100)],
+            y_ticks=[(math.log(r), written(r)) for r in (1, 10, 100)],
             x_label="training step",
         )
-        background = [
-            points(self.real, role="data", faint=True),
-            curve([[first, 0.0], [last, 0.0]], role="data", panel=1, dashed=True),
-        ]
-        view = Stepper(
-            "Live training", [Axis("training step")], panels=[cloud, quality], background=background
-        )
-        self.live = LiveRun(TrainingRun(), view)
 
     def shoot(self, run: TrainingRun) -> None:
         """Sample, measure, and add a frame."""
         start = time.perf_counter()
         trajectory = self.model.trajectory(N_POINTS, torch.Generator().manual_seed(SEED))
-        ratio = self._distance(trajectory[-1]) / self.floor
+        ratio = self._distance(trajectory[-1]) / self.unit
         if run.losses:  # a logarithmic axis has no place for step 0
-            self.history.append((math.log(len(run.losses)), math.log(ratio)))
+            self.history.append((math.log(len(run.losses)), math.log(ratio) if ratio else -math.inf))
         outside = float((trajectory[-1].abs() > self.box).any(dim=1).float().mean())
         frame = Frame(self._sentence(run, ratio, outside), self._layers(trajectory[-1]))
         self.live.view.append(frame, len(run.losses))
@@ -145,6 +161,8 @@ class _Camera:
 
     def _sentence(self, run: TrainingRun, ratio: float, outside: float) -> str:
         done, distance = len(run.losses), f"distance to data {ratio:.1f} × the noise floor"
+        if not self.has_floor:
+            distance = f"distance to data {ratio * self.unit:.2g}; no noise floor: fresh data never differs"
         if math.isnan(ratio):
             distance = "its samples are not finite numbers"
         if outside > 0.05:
