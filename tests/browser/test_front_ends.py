@@ -20,6 +20,7 @@ pytestmark = pytest.mark.xdist_group("front ends")  # one at a time: training is
 
 START_SECONDS = 60
 RUN_SECONDS = 240
+CHAPTER_SECONDS = 900
 HALF_WAY = 8  # pictures taken in the first fifth of the steps: time enough to reach for the menu
 
 PATHS = {"lab": "lab/workspaces/test/tree", "notebook": "notebooks"}
@@ -137,11 +138,11 @@ def choose(page: Page, menu: str, item: str) -> None:
     page.locator(".lm-Menu-itemLabel").get_by_text(item, exact=True).click()
 
 
-def wait_for_run(page: Page, cell: Locator, number: int) -> None:
+def wait_for_run(page: Page, cell: Locator, number: int, seconds: float = RUN_SECONDS) -> None:
     """Wait until a cell is the `number`-th to have run; fail if this or another shows an error."""
     done = cell.get_by_text(f"[{number}]:", exact=True)
     error = page.locator('[data-mime-type="application/vnd.jupyter.error"]')
-    done.or_(error).first.wait_for(timeout=RUN_SECONDS * 1000)
+    done.or_(error).first.wait_for(timeout=seconds * 1000)
     assert not error.count(), error.first.inner_text()[-1000:]
 
 
@@ -199,11 +200,12 @@ def test_the_live_cell_is_watched_interrupted_and_run_again(open_notebook, front
     step(stepper)
 
 
+@pytest.mark.timeout(CHAPTER_SECONDS + 120)
 @pytest.mark.parametrize("front_end", ALL)
 def test_the_chapter_runs_from_the_menu_and_its_widgets_step(open_notebook, front_end):
     page = open_notebook(front_end, CHAPTER)
     choose(page, "Run", "Run All Cells")
-    wait_for_run(page, page.locator(".jp-CodeCell").last, len(CODE))
+    wait_for_run(page, page.locator(".jp-CodeCell").last, len(CODE), CHAPTER_SECONDS)
     steppers = page.locator(".stepper[data-drawn]")
     expect(steppers).to_have_count(WIDGETS)
     for stepper in steppers.all():
