@@ -155,6 +155,14 @@ def check_type(value: Any, name: str, kind: type, example: str) -> None:
         raise ValueError(f"{name} is a {type(value).__name__}; pass a {kind.__name__}, such as {example}")
 
 
+def check_items(values: Any, name: str, kind: type, example: str) -> None:
+    """Raise `ValueError` unless `values` is a list or tuple, and each entry a `kind`, such as `example`."""
+    if not isinstance(values, list | tuple):
+        raise ValueError(f"{name} is a {type(values).__name__}; pass a list, such as [{example}]")
+    for i, value in enumerate(values):
+        check_type(value, f"{name}[{i}]", kind, example)
+
+
 def check_callable(value: Any, name: str, example: str) -> None:
     """Raise `ValueError` unless `value` can be called; the message proposes `example`."""
     if not callable(value):

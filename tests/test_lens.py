@@ -105,7 +105,7 @@ def test_entries_have_four_digits_or_a_power_of_ten(value, text):
     assert columns({"array": torch.tensor([value, 0.5], dtype=torch.float64)}, 0)[0] == ["t", "0", text]
 
 
-@pytest.mark.parametrize(("t", "found"), [(-1, "t runs from -1"), (T + 1, "t runs from 11"), (0.5, "float")])
+@pytest.mark.parametrize(("t", "found"), [(-1, "= -1; pass"), (T + 1, "= 11; pass"), (0.5, "= 0.5; pass")])
 def test_an_index_outside_the_arrays_is_refused(t, found):
     with refused("t ", found):
         index_lens(ARRAYS, t, panel=0)

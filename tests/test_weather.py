@@ -7,17 +7,27 @@ the argument and has a fix.
 
 import inspect
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from weather import ARGUMENTS, SETTINGS, TRUSTED, Setting, Values, one_step, public, states, steps, tensors
+from weather import (
+    ARGUMENTS,
+    SETTINGS,
+    TRUSTED,
+    Call,
+    Setting,
+    is_a,
+    one_step,
+    public,
+    states,
+    steps,
+    tensors,
+)
+from weather_widgets import WIDGETS
 
 from diffusion_lib import data, hvae, networks
 from diffusion_lib.diffusion import Diffusion
@@ -29,20 +39,6 @@ from diffusion_lib.training import TrainingRun
 CASES = 24  # for each function
 PHASES = (Phase.generate, Phase.shrink)
 FIX = re.compile(r"[;:,] .*\b(pass|take|choose|remove|reshape|give|make|build|must|needs?)\b", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Call:
-    """What a function gives, from its arguments, and for a method, what it is a method of.
-
-    A tuple is the shape of a tensor; after `Gaussian`, that of a Gaussian; all else is a type. `passes` says
-    that NaN and infinities go through, as they do where a check would slow down every step of training.
-    """
-
-    gives: Callable[[Any], Any]
-    of: Callable[[Setting], Any] | None = None
-    arguments: dict[str, Callable[[Setting], Values]] = field(default_factory=dict)
-    passes: bool = False
 
 
 def fitted(s):
@@ -91,10 +87,6 @@ def gaussians(name, columns=2):
     return lambda a: (Gaussian, *getattr(a, name).shape[:-1], columns)
 
 
-def is_a(kind):
-    return lambda a: kind
-
-
 def column(a):
     t = torch.as_tensor(a.t)
     return (*t.shape, *[1] * (a.x.ndim - t.ndim))
@@ -134,6 +126,7 @@ CALLS = {
     "evaluation.energy_distance": Call(is_a(float)),
     "evaluation.classifier_accuracy": Call(is_a(float), arguments={"x": tensors(9, 2), "y": tensors(8, 2)}),
     "evaluation.distance_to_curve": Call(is_a(float)),
+    "evaluation.fresh_sets": Call(is_a(list)),
     "evaluation.evaluate": Call(is_a(dict), arguments={"n": few}),
     "evaluation.table": Call(is_a(str)),
     "forward.step": Call(gaussians("x_prev")),
@@ -201,6 +194,7 @@ CALLS = {
     "vae.VAE.loss": Call(scalar, **VAE),
     "vae.VAE.trajectory": Call(lambda a: (2, a.n, 2), **VAE),
     "vae.VAE.sample": Call(drawn, **VAE),
+    **WIDGETS,
 }  # fmt: skip
 
 
@@ -264,6 +258,8 @@ def picked(values):
 
 def surely_wrong(name, bad, value, s):
     """Whether a bad argument can do nothing but harm; many others work, such as a list of steps."""
+    if name.startswith("widgets"):  # which draw positions that are not finite, or of any type, as they can
+        return bad not in ("", "x", "y", "x_0", "xy", "start", "end", "mean", "std")
     if bad == "t" and name != "schedules.at":  # which gives entry 0 as well
         return isinstance(value, int | float) and (type(value) is not int or not 1 <= value <= s.T)
     return bad in ("generator", "schedule") and value is not None

@@ -149,7 +149,7 @@ WRONG_LAYERS = {
     "xy has shape (2,)": lambda: labels([0, 1], ["t"]),
     "texts has 1 strings for 2 rows of xy": lambda: labels(np.zeros((2, 2)), ["t"]),
     "texts has 1 strings for 2 rows": lambda: labels(np.zeros((2, 2)), "ab"),
-    "texts has 0.5 at index 1; pass strings": lambda: labels(np.zeros((2, 2)), ["t", 0.5]),
+    "texts[1] is a float; pass a str": lambda: labels(np.zeros((2, 2)), ["t", 0.5]),
     "anchor = 'centre'; choose one of 'left'": lambda: labels(np.zeros((1, 2)), ["t"], anchor="centre"),
     "role = 'red'": lambda: labels(np.zeros((1, 2)), ["t"], "red"),
 }
@@ -158,11 +158,12 @@ WRONG_STEPPERS = {
     "x = (1, 1); pass two finite numbers": lambda: Panel(x=(1, 1)),
     "y = (0, nan)": lambda: Panel(y=(0, float("nan"))),
     "aspect = 0": lambda: Panel(aspect=0),
-    "x_ticks has 0; pass (position, label) pairs": lambda: Panel(x_ticks=[0, 1]),
+    "x_ticks = [0, 1]; pass (position, label) pairs": lambda: Panel(x_ticks=[0, 1]),
+    "panel = -1; pass a whole number": lambda: curve(np.zeros((2, 2)), panel=-1),
     "panels is empty": lambda: still(panels=()),
     "frames[0] has a layer on panel 1; panels are counted 0…0": lambda: still(curve([[0, 0]], panel=1)),
-    "background has a layer on panel -1": lambda: Stepper(
-        "x", [Axis("t")], background=[curve(np.zeros((2, 2)), panel=-1)]
+    "background has a layer on panel 1": lambda: Stepper(
+        "x", [Axis("t")], background=[curve(np.zeros((2, 2)), panel=1)]
     ),
     "frames[0] has no text": lambda: Stepper("x", [Axis("t", [0])], [Frame("")]),
     "axes has 0 entries; pass one Axis or two": lambda: Stepper("x", []),

@@ -7,7 +7,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,18 @@ from diffusion_lib.diffusion import Diffusion
 from diffusion_lib.gaussians import Gaussian
 from diffusion_lib.reverse import FirstFormChain, SecondFormChain
 
-# Left out: the checks themselves (test_checks.py), and the widgets (what they refuse is in test_widgets.py).
-MODULES = {module.name for module in pkgutil.iter_modules(diffusion_lib.__path__)} - {"checks", "widgets"}
+# Left out: the checks themselves (test_checks.py).
+FILES = pkgutil.walk_packages(diffusion_lib.__path__, "diffusion_lib.")
+MODULES = {file.name.removeprefix("diffusion_lib.") for file in FILES} - {"checks"}
 # What checks nothing, and why.
 TRUSTED = {
     "posterior.solve_for_x_0": "says that its inputs are trusted; to_x_0 is the same with checks",
     "evaluation.Figure": "a record that the library fills in",
     "training.TrainingRun": "a record that the library fills in",
+    "widgets.frames.Layer": "a record that points, arrows, ellipses, curve and labels fill in",
+    "widgets.live.LiveRun": "a record that train_live fills in",
+    "widgets.stepper.quantise": "gets what points, arrows, … and Panel have checked",
+    "widgets.stepper.dequantise": "gets what quantise gave",
 }
 
 
@@ -223,3 +228,21 @@ ARGUMENTS |= {
     "model": things(Setting.any_model), "on_step": lambda s: ([None, lambda run: None], [3, "x", []]),
     "network": things(Setting.network), "label": lambda s: (["", "x"], []),
 }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a function gives, from its arguments, and for a method, what it is a method of.
+
+    A tuple is the shape of a tensor; after `Gaussian`, that of a Gaussian; all else is a type. `passes` says
+    that NaN and infinities go through, as they do where a check would slow down every step of training.
+    """
+
+    gives: Callable[[Any], Any]
+    of: Callable[[Setting], Any] | None = None
+    arguments: dict[str, Callable[[Setting], Values]] = field(default_factory=dict)
+    passes: bool = False
+
+
+def is_a(kind: type) -> Callable[[Any], type]:
+    return lambda a: kind

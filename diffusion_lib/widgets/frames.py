@@ -7,9 +7,12 @@ them; neither knows what the points mean.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any
 
 import numpy as np
+
+from diffusion_lib.checks import check_choice, check_count, check_items, check_positive, check_type
 
 ROLES = ("data", "model", "noise", "accent", "text")
 ANCHORS = ("left", "middle", "right")
@@ -42,8 +45,11 @@ class Panel:
         for name in ("x", "y"):
             _check_range(getattr(self, name), name)
             _check_ticks(getattr(self, f"{name}_ticks"), f"{name}_ticks")
-        if not self.aspect > 0:
-            raise ValueError(f"aspect = {self.aspect!r}; pass a positive width over height")
+        check_positive(self.aspect, "aspect", "1.5, the width over the height")
+        for name in ("title", "x_label", "y_label"):
+            check_type(getattr(self, name), name, str, "'t'")
+        for name in ("equal", "wide"):
+            check_type(getattr(self, name), name, bool, "True")
 
     def describe(self) -> dict[str, Any]:
         """The panel as JSON."""
@@ -55,7 +61,7 @@ class Panel:
             "title": self.title,
             "equal": self.equal,
             "aspect": round(float(aspect), 4),
-            "wide": bool(self.wide),
+            "wide": self.wide,
             "ticks": [[[float(at), str(label)] for at, label in t] for t in (self.x_ticks, self.y_ticks)],
             "labels": [self.x_label, self.y_label],
         }
@@ -67,6 +73,11 @@ class Axis:
 
     name: str
     values: Sequence[Any] = ()
+
+    def __post_init__(self) -> None:
+        check_type(self.name, "name", str, "'t'")
+        if isinstance(self.values, str) or not isinstance(self.values, Sequence):
+            raise ValueError(f"values is a {type(self.values).__name__}; pass a list, or range(T + 1)")
 
 
 @dataclass(frozen=True)
@@ -90,6 +101,10 @@ class Frame:
     text: str
     layers: Sequence[Layer] = field(default_factory=tuple)
 
+    def __post_init__(self) -> None:
+        check_type(self.text, "text", str, "'The data, at t = 0.'")
+        check_items(self.layers, "layers", Layer, "points(x_0)")
+
 
 def points(
     x: Any, role: str = "data", panel: int = 0, *, size: float = 2.0, faint: bool = False, name: str = ""
@@ -99,9 +114,8 @@ def points(
     `faint` makes a layer pale; `name` lists it in the legend. A row with NaN is not drawn. Raises
     `ValueError` for a shape other than (n, 2) or an unknown role, as all layers do.
     """
-    if not size > 0:
-        raise ValueError(f"size = {size!r}; pass a positive radius in pixels")
-    return _layer("points", role, panel, [_rows(x, "x")], size=size, faint=faint, name=name)
+    check_positive(size, "size", "2, a radius in pixels")
+    return _layer("points", role, panel, [_rows(x, "x")], size=float(size), faint=faint, name=name)
 
 
 def arrows(
@@ -128,7 +142,7 @@ def ellipses(
         n = len(centre)
         raise ValueError(f"std has shape {radius.shape} for {n} means; pass a number, ({n},) or ({n}, 2)")
     if (radius < 0).any():
-        raise ValueError(f"std has a negative entry, {radius.min():g}; standard deviations are ≥ 0")
+        raise ValueError(f"std has a negative entry, {radius.min():g}; pass standard deviations, all ≥ 0")
     return _layer("ellipses", role, panel, [centre, centre + radius], faint=faint, name=name)
 
 
@@ -154,32 +168,45 @@ def labels(
     The font has 12 to 15 screen pixels, more in a wider panel. Text is not wrapped, and is cut at the panel's
     edge. `faint` text is less pale than other faint marks, so that it can be read.
     """
-    at, strings = _rows(xy, "xy"), [texts] if isinstance(texts, str) else list(texts)
-    for i, text in enumerate(strings):
-        if not isinstance(text, str):
-            raise ValueError(f"texts has {text!r} at index {i}; pass strings, such as f'{{value:.2f}}'")
+    at, strings = _rows(xy, "xy"), [texts] if isinstance(texts, str) else texts
+    check_items(strings, "texts", str, "f'{value:.2f}'")
     if len(strings) != len(at):
         raise ValueError(f"texts has {len(strings)} strings for {len(at)} rows of xy; pass one for each")
-    if anchor not in ANCHORS:
-        raise ValueError(f"anchor = {anchor!r}; choose one of {', '.join(map(repr, ANCHORS))}")
+    check_choice(anchor, "anchor", ANCHORS)
     align = "" if anchor == "middle" else anchor
-    return _layer("labels", role, panel, [at], texts=strings, bold=bold, faint=faint, anchor=align)
+    return _layer("labels", role, panel, [at], texts=list(strings), bold=bold, faint=faint, anchor=align)
 
 
-def _layer(kind: str, role: str, panel: int, blocks: list[np.ndarray], **options: Any) -> Layer:
+def _layer(
+    kind: str,
+    role: str,
+    panel: int,
+    blocks: list[np.ndarray],
+    *,
+    name: str = "",
+    faint: bool = False,
+    bold: bool = False,
+    dashed: bool = False,
+    **options: Any,
+) -> Layer:
     """A checked layer; options at their falsy default are left out of the state."""
-    if role not in ROLES:
-        raise ValueError(f"role = {role!r}; choose one of {', '.join(map(repr, ROLES))}")
-    return Layer(kind, role, panel, tuple(blocks), {key: value for key, value in options.items() if value})
+    check_choice(role, "role", ROLES)
+    check_count(panel, "panel", least=0)
+    check_type(name, "name", str, "'data'")
+    flags = {"faint": faint, "bold": bold, "dashed": dashed}
+    for flag, value in flags.items():
+        check_type(value, flag, bool, "True")
+    kept = {key: value for key, value in (options | flags | {"name": name}).items() if value}
+    return Layer(kind, role, int(panel), tuple(blocks), kept)
 
 
 def _array(values: Any, name: str) -> np.ndarray:
     """Torch tensors, arrays and nested lists as a float64 array."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
     try:
+        if hasattr(values, "detach"):
+            values = values.detach().cpu()
         return np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{name} is not made of numbers ({error}); pass a tensor or an array") from error
 
 
@@ -191,14 +218,21 @@ def _rows(values: Any, name: str) -> np.ndarray:
     return array
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
+
+
 def _check_range(limits: Any, name: str) -> None:
     """Raise unless `limits` is a pair of finite numbers that increases."""
-    if len(limits) != 2 or not all(map(math.isfinite, limits)) or not limits[0] < limits[1]:
+    pair = isinstance(limits, tuple | list) and len(limits) == 2 and all(map(_is_number, limits))
+    if not pair or not limits[0] < limits[1]:
         raise ValueError(f"{name} = {limits!r}; pass two finite numbers, the smaller one first")
 
 
 def _check_ticks(ticks: Any, name: str) -> None:
     """Raise unless `ticks` is a sequence of (position, label) pairs."""
-    for tick in ticks:
-        if not isinstance(tick, tuple | list) or len(tick) != 2 or not math.isfinite(tick[0]):
-            raise ValueError(f"{name} has {tick!r}; pass (position, label) pairs")
+    pairs = isinstance(ticks, list | tuple) and all(
+        isinstance(tick, tuple | list) and len(tick) == 2 and _is_number(tick[0]) for tick in ticks
+    )
+    if not pairs:
+        raise ValueError(f"{name} = {ticks!r}; pass (position, label) pairs, such as [(0, 'zero')]")

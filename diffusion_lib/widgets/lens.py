@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from diffusion_lib.checks import check_t
+from diffusion_lib.checks import check_count, check_items, check_tensor, check_type
 from diffusion_lib.widgets.frames import Layer, Panel, curve, labels
 
 LEFT, RIGHT = 0.12, 7.9
@@ -14,12 +14,14 @@ HEADS = ("0", "…", "t−1", "t", "t+1", "…", "T")
 
 def lens_panel(n_arrays: int) -> Panel:
     """The panel of a lens over this many arrays: rows for the heads, the index and each array."""
+    check_count(n_arrays, "n_arrays")
     rows = n_arrays + 2
     return Panel((0, 8), (0, rows), "Index lens", equal=False, aspect=19.5 / rows, wide=True)
 
 
 def lens_table(names: list[str], panel: int) -> list[Layer]:
     """What stays the same in all frames: the rows' names, a rule below the heads, a box around column t."""
+    check_items(names, "names", str, "'alpha_bar'")
     top = len(names) + 2 - 0.1
     left, right = COLUMNS[3] - 0.55, COLUMNS[3] + 0.55
     box = [(left, 0.1), (right, 0.1), (right, top), (left, top), (left, 0.1)]
@@ -36,13 +38,12 @@ def index_lens(arrays: Mapping[str, Tensor], t: int, panel: int) -> list[Layer]:
 
     Raises `ValueError` for an index outside the arrays, and for arrays that differ in length.
     """
-    values = list(arrays.values())
-    lengths = {name: len(array) for name, array in arrays.items()}
-    if len(set(lengths.values())) != 1:
-        raise ValueError(f"arrays has lengths {lengths}; pass arrays over t = 0…T, all of length T + 1")
+    _check_arrays(arrays)
+    values = [array.detach() for array in arrays.values()]
     T = len(values[0]) - 1
-    if t != 0:
-        check_t(t, T)
+    check_count(t, "t", least=0)
+    if t > T:
+        raise ValueError(f"t = {t}; pass an index in 0…T, here with T = {T}")
     window = (0, None, t - 1, t, t + 1, None, T)
     shown = (t > 1, t > 2, t > 0, True, t < T, t < T - 2, t < T - 1)
     cells = {True: [], False: []}  # in the column of t, and elsewhere
@@ -55,6 +56,18 @@ def index_lens(arrays: Mapping[str, Tensor], t: int, panel: int) -> list[Layer]:
     if cells[False]:
         layers.append(labels(*zip(*cells[False], strict=True), panel=panel))
     return layers
+
+
+def _check_arrays(arrays: Mapping[str, Tensor]) -> None:
+    """Raise `ValueError` unless the arrays are tensors of one dimension and of one length."""
+    check_type(arrays, "arrays", Mapping, "{'alpha_bar': schedule.alpha_bar}")
+    for name, array in arrays.items():
+        check_tensor(array, f"arrays[{name!r}]")
+        if array.ndim != 1:
+            raise ValueError(f"arrays[{name!r}] has shape {tuple(array.shape)}; pass shape (T + 1,)")
+    lengths = {name: len(array) for name, array in arrays.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"arrays has lengths {lengths}; pass arrays over t = 0…T, all of length T + 1")
 
 
 def _short(value: float) -> str:

@@ -104,7 +104,7 @@ class _Camera:
 
     def __init__(self, model: nn.Module, x_0: Tensor, fresh: Sampler, steps: int):
         self.model, self.steps = model, steps
-        self.box = 1.15 * float(x_0.abs().max()) or 1.0
+        self.box = 1.15 * float(x_0.detach().abs().max()) or 1.0
         sets = fresh_sets(fresh, N_POINTS, 9, torch.Generator().manual_seed(SEED))
         self.real, *others = (x.to(x_0.dtype) for x in sets)
         floor = fmean(self._distance(x) for x in others)

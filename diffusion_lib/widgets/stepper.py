@@ -1,7 +1,8 @@
 """The Stepper: a widget that steps through recorded frames, in a notebook and in the built page."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import anywidget
 import numpy as np
 import traitlets
 
+from diffusion_lib.checks import check_items, check_positive, check_type
 from diffusion_lib.widgets.frames import Axis, Frame, Layer, Panel
 
 # A coordinate travels as an int16. The panel's box is the middle third of the range, so that marks which
@@ -67,17 +69,18 @@ class Stepper(anywidget.AnyWidget):
         self,
         label: str,
         axes: Sequence[Axis],
-        frames: Iterable[Frame] = (),
+        frames: Sequence[Frame] = (),
         panels: Sequence[Panel] = (Panel(),),
         background: Sequence[Layer] = (),
         start: int | Sequence[int] = 0,
         autoplay: bool = False,
         fps: float = 12,
     ) -> None:
-        frames = list(frames)
+        check_type(label, "label", str, "'The forward process'")
+        check_items(frames, "frames", Frame, "Frame('The data.', [points(x_0)])")
         _check_axes(axes, len(frames))
-        if not (math.isfinite(fps) and fps > 0):
-            raise ValueError(f"fps = {fps!r}; pass a positive number of frames a second")
+        check_type(autoplay, "autoplay", bool, "True")
+        check_positive(fps, "fps", "12")
         self._packer = _Packer(panels)
         content = {
             "label": label,
@@ -86,7 +89,7 @@ class Stepper(anywidget.AnyWidget):
             "background": self._packer.layers(background, "background"),
             "frames": [self._packer.frame(frame, f"frames[{i}]") for i, frame in enumerate(frames)],
             "start": _start(start, axes),
-            "autoplay": bool(autoplay),
+            "autoplay": autoplay,
             "fps": float(fps),
         }
         super().__init__(content=content, coordinates=bytes(self._packer.data))
@@ -102,6 +105,7 @@ class Stepper(anywidget.AnyWidget):
         if len(axes) != 1:
             raise ValueError(f"axes has {len(axes)} entries; only one axis can grow: pass all frames at once")
         frames = self.content["frames"]
+        check_type(frame, "frame", Frame, "Frame('The data.', [points(x_0)])")
         packed = self._packer.frame(frame, f"frames[{len(frames)}]")
         grown = {
             **self.content,
@@ -125,6 +129,7 @@ class _Packer:
     """Turns layers into JSON that points into one growing array of coordinates."""
 
     def __init__(self, panels: Sequence[Panel]) -> None:
+        check_items(panels, "panels", Panel, "Panel()")
         if not panels:
             raise ValueError("panels is empty; pass at least one Panel")
         self.panels = list(panels)
@@ -139,6 +144,7 @@ class _Packer:
 
     def layers(self, layers: Sequence[Layer], name: str) -> list[dict[str, Any]]:
         """Layers as JSON: kind, role, panel, number n of positions, where each block starts, and options."""
+        check_items(layers, name, Layer, "points(x_0)")
         last = len(self.panels) - 1
         for layer in layers:
             if not 0 <= layer.panel <= last:
@@ -166,6 +172,7 @@ def _box(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
 
 def _check_axes(axes: Sequence[Axis], frames: int) -> None:
     """Raise unless there are one or two axes whose lengths multiply to the number of frames."""
+    check_items(axes, "axes", Axis, "Axis('t', range(T + 1))")
     if len(axes) not in (1, 2):
         raise ValueError(f"axes has {len(axes)} entries; pass one Axis or two")
     lengths = [len(axis.values) for axis in axes]
@@ -176,9 +183,9 @@ def _check_axes(axes: Sequence[Axis], frames: int) -> None:
 
 def _start(start: int | Sequence[int], axes: Sequence[Axis]) -> list[int]:
     """`start` as a list with one checked index for each axis."""
-    indices = [start] * len(axes) if isinstance(start, int) else list(start)
+    indices = start if isinstance(start, list | tuple) else [start] * len(axes)
     lengths = [max(len(axis.values), 1) for axis in axes]  # a growing stepper may begin with no frame
-    inside = [0 <= index < length for index, length in zip(indices, lengths, strict=False)]
-    if len(indices) != len(axes) or not all(inside):
+    whole = len(indices) == len(axes) and all(isinstance(index, Integral) for index in indices)
+    if not whole or not all(0 <= i < length for i, length in zip(indices, lengths, strict=True)):
         raise ValueError(f"start = {start!r} but the axes have {lengths} steps; pass one index each")
-    return indices
+    return [int(index) for index in indices]

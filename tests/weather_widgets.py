@@ -1,0 +1,110 @@
+"""The public functions of the widgets, with good and bad arguments: a part of `test_weather.py`."""
+
+import numpy as np
+import torch
+from weather import Call, Setting, Values, count, is_a, number, tensors
+
+from diffusion_lib.widgets import Axis, Frame, Panel, Stepper, points
+from diffusion_lib.widgets.frames import ANCHORS, ROLES, Layer
+from diffusion_lib.widgets.live import LiveRun
+
+ODD = [None, 3, 2.5, [3], torch.ones(2), torch.ones(2).to("meta"), np.ones(2), {}, object()]
+
+
+def words(*good):
+    return lambda s: (list(good), ODD)
+
+
+def flag(s: Setting) -> Values:
+    return [True, False], ["yes", np.True_, torch.tensor([True, False]), *ODD]
+
+
+def one_of(choices):
+    return lambda s: (list(choices), ["", "red", ["data"], *ODD])
+
+
+def items(*good):
+    """Lists and tuples of one kind of thing, and the same with something else in it."""
+    return lambda s: ([list(good), good], [[*good, None], (3,), "x", iter(good), *ODD])
+
+
+def whole(least, *good):
+    bad = [least - 1, 1.0, True, "0", torch.tensor([1, 2]), *ODD[4:]]
+    return lambda s: ([least, *good, np.int64(least)], bad)
+
+
+def extent(s: Setting) -> Values:
+    backwards, endless = [(1, 0), (2, 2)], [(0, torch.inf), (torch.nan, 1)]
+    return [(0, 1), [-2.5, 2.5]], [*backwards, *endless, ("0", "1"), "01", (0, 1, 2), (None, 1), *ODD]
+
+
+def ticks(s: Setting) -> Values:
+    good = [(0, "0"), (0.5, "half")]
+    return [(), good], [[0, 1], [("a", "b")], [(torch.nan, "")], [*good, None], "ab", iter(good), *ODD]
+
+
+def sentences(s: Setting) -> Values:
+    good = [str(i) for i in range(s.n)]
+    return [good, tuple(good)], [[*good, "one more"], good[1:] + [0.5], [None] * s.n, *ODD]
+
+
+def arrays(s: Setting) -> Values:
+    good, other = torch.linspace(1, 0, s.T + 1), torch.ones(s.T + 2)
+    bad = [good.tolist(), good.numpy(), good.long(), good[None], good.sum(), good.to("meta"), None, "x", 3]
+    wrong = [{}, {"a": good, "b": other}, {"a": other[:0]}, *({"a": x} for x in bad), *ODD]
+    return [{"a": good}, {"a": good, "b": good.clone().requires_grad_()}], wrong
+
+
+def index(s: Setting) -> Values:
+    return [0, 1, s.T, np.int64(s.T)], [-1, s.T + 1, 1.0, True, "1", torch.tensor([1, 2]), *ODD[4:]]
+
+
+def spread(s: Setting) -> Values:
+    good = s.normal(s.n, 2).abs()
+    bad = [-good, -1, good[None], s.normal(s.n + 5), "x", 1j, good.to("meta"), None]
+    return [0.5, 0, good, good[:, 0], good[:, :1].numpy()], bad
+
+
+def starts(s: Setting) -> Values:
+    return [0, 2, (1,), [2], np.int64(1)], [3, -1, (0, 0), [], 1.5, "1", (None,), torch.tensor([1]), *ODD[2:]]
+
+
+def stepper(s: Setting) -> Stepper:
+    return Stepper("Points", [Axis("t")])
+
+
+FRAME = Frame("Points.", [points([[0, 1]])])
+LOOK = {"role": one_of(ROLES), "panel": whole(0, 3), "faint": flag, "name": words("", "data")}
+LAYERS = {
+    "points": {"size": number(2, 0.5), **LOOK},
+    "arrows": LOOK,
+    "ellipses": {"std": spread, **LOOK},
+    "curve": {"xy": tensors(-1, 2), "dashed": flag, **LOOK},
+    "labels": {"xy": tensors(-1, 2), "texts": sentences, "bold": flag, "anchor": one_of(ANCHORS), **LOOK},
+}
+PANEL = {"x": extent, "y": extent, "x_ticks": ticks, "y_ticks": ticks, "aspect": number(1, 0.5)}
+PANEL |= dict.fromkeys(("title", "x_label", "y_label"), words("", "t"))
+PANEL |= dict.fromkeys(("equal", "wide"), flag)
+AXIS = {"name": words("t"), "values": lambda s: ([(), range(3), ["a"]], ["abc", *ODD[:3], *ODD[4:]])}
+STEPPER = {
+    "label": words("Points"), "axes": items(Axis("t", range(3))), "frames": items(FRAME, FRAME, FRAME),
+    "panels": items(Panel()), "background": items(*FRAME.layers), "start": starts, "autoplay": flag,
+    "fps": number(12, 0.5),
+}  # fmt: skip
+FRAMES = {"text": words("Points."), "layers": items(*FRAME.layers)}
+LENS = {"panel": whole(0, 2)}
+WIDGETS = {
+    **{f"widgets.frames.{name}": Call(is_a(Layer), arguments=taken) for name, taken in LAYERS.items()},
+    "widgets.frames.Panel": Call(is_a(Panel), arguments=PANEL),
+    "widgets.frames.Panel.describe": Call(is_a(dict), lambda s: Panel()),
+    "widgets.frames.Axis": Call(is_a(Axis), arguments=AXIS),
+    "widgets.frames.Frame": Call(is_a(Frame), arguments=FRAMES),
+    "widgets.lens.lens_panel": Call(is_a(Panel), arguments={"n_arrays": count(1, 3)}),
+    "widgets.lens.lens_table": Call(is_a(list), arguments={"names": items("alpha", "beta"), **LENS}),
+    "widgets.lens.index_lens": Call(is_a(list), arguments={"arrays": arrays, "t": index, **LENS}),
+    "widgets.live.picture_steps": Call(is_a(set), arguments={"pictures": count(1, 4)}),
+    "widgets.live.train_live": Call(is_a(LiveRun), arguments={"pictures": count(1, 2)}),
+    "widgets.stepper.Stepper": Call(is_a(Stepper), arguments=STEPPER),
+    "widgets.stepper.Stepper.append": Call(is_a(type(None)), stepper, {
+        "frame": lambda s: ([FRAME], ODD), "value": lambda s: ([0, "a", *ODD], [])}),
+}  # fmt: skip
