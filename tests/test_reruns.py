@@ -66,7 +66,7 @@ def no_pictures(monkeypatch):
     torch.set_num_threads(threads)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.usefixtures("no_pictures")
 @by_chapter
 def test_a_cell_after_the_imports_alone_runs_or_names_what_it_lacks(path):

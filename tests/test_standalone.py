@@ -226,7 +226,7 @@ def build(folder, url):
     return folder / "_build" / "html" / "book" / "page.html"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_page_offers_the_stand_alone_notebook_and_no_link_to_colab(tmp_path):
     page = build(tmp_path, url="")
     text = page.read_text(encoding="utf-8")
@@ -242,7 +242,7 @@ def test_the_page_offers_the_stand_alone_notebook_and_no_link_to_colab(tmp_path)
     assert "github" not in text.lower()
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_with_an_address_the_page_links_to_colab_where_pip_finds_the_library(tmp_path):
     text = build(tmp_path, url="https://github.com/someone/a-book").read_text(encoding="utf-8")
     link = "https://colab.research.google.com/github/someone/a-book/blob/main/book/page.ipynb"

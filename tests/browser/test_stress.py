@@ -84,6 +84,7 @@ def costs():
     return measure
 
 
+@pytest.mark.long
 def test_half_an_hour_of_play_leaves_nothing_behind(open_page, served, costs):
     page = open_page("about:blank", 390)
     page.add_init_script(f"({OWN_TIME})()")
