@@ -24,11 +24,13 @@ LOOSE_MATH = """() => [...document.querySelectorAll('article mjx-container')].fi
   const holder = math.closest('div.math, .cell_output, .pst-scrollable-table-container') ?? math;
   return holder.getBoundingClientRect().right > column.right + 1;
 }).map((math) => math.getAttribute('aria-label') ?? math.textContent.slice(0, 80))"""
-# Axe takes most of its time for math, and one formula is to it like the next: thirty of them will do, and
-# those with a colour of their own.
-DROP_PLAIN_MATH = """() => [...document.querySelectorAll(
-  'mjx-container:not(:has([style*=color], [color], [mathcolor]))'
-)].slice(30).forEach((math) => math.remove())"""
+# Axe takes most of its time for math and for the words of code. One formula or block of code is to it like the
+# next: thirty formulas will do, with those that have a colour of their own, and ten blocks.
+DROP_REPEATED = """() => [
+  ...[...document.querySelectorAll(
+    'mjx-container:not(:has([style*=color], [color], [mathcolor]))')].slice(30),
+  ...[...document.querySelectorAll('div.highlight')].slice(10),
+].forEach((part) => part.remove())"""
 COLOURS = """root => [...root.querySelectorAll('canvas')].map((canvas) => new Set(new Uint32Array(
   canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size)"""
 
@@ -46,7 +48,7 @@ def layout(page: Page) -> list[str]:
 
 def barriers(page: Page) -> list[str]:
     """What axe finds on the page, the theme's parts included."""
-    page.evaluate(DROP_PLAIN_MATH)
+    page.evaluate(DROP_REPEATED)
     # Without `preload`, axe would ask for the style sheets again, at addresses that are not theirs.
     found = Axe().run(page, options={"preload": False}).response
     return [f"{rule['id']}: {node['html'][:200]}" for rule in found["violations"] for node in rule["nodes"]]
