@@ -24,8 +24,8 @@ LOOSE_MATH = """() => [...document.querySelectorAll('article mjx-container')].fi
   const holder = math.closest('div.math, .cell_output, .pst-scrollable-table-container') ?? math;
   return holder.getBoundingClientRect().right > column.right + 1;
 }).map((math) => math.getAttribute('aria-label') ?? math.textContent.slice(0, 80))"""
-# Axe takes most of its time for math and for the words of code. One formula or block of code is to it like the
-# next: thirty formulas will do, with those that have a colour of their own, and ten blocks.
+# Axe takes most of its time for math and for the words of code. One formula or block of code is to it like
+# the next: thirty formulas will do, with those that have a colour of their own, and ten blocks.
 DROP_REPEATED = """() => [
   ...[...document.querySelectorAll(
     'mjx-container:not(:has([style*=color], [color], [mathcolor]))')].slice(30),
