@@ -31,6 +31,11 @@ DROP_REPEATED = """() => [
     'mjx-container:not(:has([style*=color], [color], [mathcolor]))')].slice(30),
   ...[...document.querySelectorAll('div.highlight')].slice(10),
 ].forEach((part) => part.remove())"""
+# A transition or animation that ends, like that of the theme's colours from light to dark, has ended.
+SETTLE = """() => Promise.allSettled(
+  document.getAnimations()
+    .filter((one) => one.playState === "running" && Number.isFinite(one.effect.getComputedTiming().endTime))
+    .map((one) => one.finished))"""
 COLOURS = """root => [...root.querySelectorAll('canvas')].map((canvas) => new Set(new Uint32Array(
   canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size)"""
 
@@ -49,6 +54,7 @@ def layout(page: Page) -> list[str]:
 def barriers(page: Page) -> list[str]:
     """What axe finds on the page, the theme's parts included."""
     page.evaluate(DROP_REPEATED)
+    page.evaluate(SETTLE)
     # Without `preload`, axe would ask for the style sheets again, at addresses that are not theirs.
     found = Axe().run(page, options={"preload": False}).response
     return [f"{rule['id']}: {node['html'][:200]}" for rule in found["violations"] for node in rule["nodes"]]
