@@ -93,6 +93,12 @@ def test_a_sentence_that_does_not_say_where_it_is_gets_its_place():
     assert captions == ["t = 100: Noise.", "At t = 10.", "t = 0: At t = 1."]
 
 
+def test_panels_have_their_titles():
+    stepper = Stepper("Two", [Axis("t", [0])], [Frame("At 0.", [])], [Panel(title="<x>"), Panel()])
+    titles = [part.text for part in figure(stepper).iter("div") if part.get("class") == "stepper-title"]
+    assert titles == ["<x>"]
+
+
 def test_a_strip_is_light():
     cloud = np.random.default_rng(0).normal(size=(1000, 2))
     layers = [points(cloud, panel=panel) for panel in (0, 1)]

@@ -56,7 +56,10 @@ def _frame(content: dict[str, Any], data: np.ndarray, at: list[int]) -> str:
     for p, panel in enumerate(content["panels"]):
         layers = [layer for layer in [*content["background"], *frame["layers"]] if layer["panel"] == p]
         name = html.escape(f"{panel['title'] or content['label']}, {place}")
-        panels += _Plot(panel, data).svg(layers, name)
+        title = f'<div class="stepper-title">{html.escape(panel["title"])}</div>' if panel["title"] else ""
+        kind = "strip-wide" if panel["wide"] else "strip-panel"
+        panels += f'<div class="{kind}" style="--aspect: {panel["aspect"]}">{title}'
+        panels += f"{_Plot(panel, data).svg(layers, name)}</div>"
     says_where = re.search(rf"\b{re.escape(axes[-1]['values'][at[-1]])}\b", frame["text"])
     text = html.escape(frame["text"] if says_where else f"{place}: {frame['text']}")
     return f'<figure>{panels}<figcaption class="strip-text">{text}</figcaption></figure>'
@@ -96,10 +99,9 @@ class _Plot:
         (x, y), (w, h) = self.corner - self.around, self.size + 2 * self.around
         box = f'x="{x:.0f}" y="{y:.0f}" width="{w:.0f}" height="{h:.0f}"'
         marks = "".join(self._layer(layer) for layer in layers)
-        kind = "strip-wide" if self.panel["wide"] else "strip-panel"
         return (
-            f'<svg class="{kind}" style="--aspect: {self.panel["aspect"]}" role="img" aria-label="{name}"'
-            f' viewBox="0 0 {self.width} {self.height}"><rect {box} rx="{6 * PX}" class="strip-ground"/>'
+            f'<svg role="img" aria-label="{name}" viewBox="0 0 {self.width} {self.height}">'
+            f'<rect {box} rx="{6 * PX}" class="strip-ground"/>'
             f'<svg {box} viewBox="{x:.0f} {y:.0f} {w:.0f} {h:.0f}">{marks}</svg>{self._ticks()}</svg>'
         )
 

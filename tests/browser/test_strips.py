@@ -36,7 +36,7 @@ def test_strips_stand_for_widgets_without_scripts(chromium, served):
             expect(place.locator(".widget-strip")).to_be_visible()
             sentences = place.locator(".strip-text").all_inner_texts()
             assert 3 <= len(set(sentences)) == len(sentences) <= 5
-            for drawing in place.locator(".strip-frames > figure > svg").all():
+            for drawing in place.locator(".strip-frames > figure > div > svg").all():
                 expect(drawing).to_be_visible()
     page.close()
 
