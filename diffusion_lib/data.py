@@ -6,7 +6,9 @@ the next.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from sklearn.datasets import make_circles, make_moons, make_swiss_roll
@@ -24,12 +26,7 @@ from diffusion_lib.checks import (
 _ROLL_START, _ROLL_END = 1.5 * math.pi, 4.5 * math.pi  # the angles between which scikit-learn draws the roll
 # The roll's overall standard deviation about its mean, 0.679: an integral over the angle.
 _STD = math.sqrt((0.0975 * math.pi**2 - 0.04 - (0.2 / (3 * math.pi)) ** 2) / 2)
-
-
-def _random_state(generator: Generator | None) -> int:
-    """A seed for NumPy-based samplers, drawn from the torch generator."""
-    check_generator(generator)
-    return int(torch.randint(2**31, (1,), generator=generator))
+_FINE = 2**17  # points to draw from where scikit-learn spaces them evenly: their steps are below 1e-4
 
 
 def _to_roll_size(x: Tensor, mean: tuple[float, float], std: float) -> Tensor:
@@ -40,7 +37,9 @@ def _to_roll_size(x: Tensor, mean: tuple[float, float], std: float) -> Tensor:
 def swiss_roll(n: int, generator: Generator | None = None) -> Tensor:
     """The Swiss roll: scikit-learn's, without noise, columns 0 and 2, divided by 10."""
     check_count(n, "n")
-    x, _ = make_swiss_roll(n, random_state=_random_state(generator))
+    check_generator(generator)
+    seed = int(torch.randint(2**31, (1,), generator=generator))  # scikit-learn draws with NumPy
+    x, _ = make_swiss_roll(n, random_state=seed)
     return torch.from_numpy(x[:, [0, 2]] / 10).float()
 
 
@@ -51,18 +50,24 @@ def roll_curve(n: int = 2000) -> Tensor:
     return torch.stack([angle * angle.cos(), angle * angle.sin()], dim=1).float() / 10
 
 
-def moons(n: int, generator: Generator | None = None) -> Tensor:
-    """Two interleaved half circles: scikit-learn's moons, without noise."""
+def _drawn_from(make: Callable, n: int, generator: Generator | None) -> Tensor:
+    """`n` independent points of a set that scikit-learn spaces evenly, the same `n` in each of its draws."""
     check_count(n, "n")
-    x, _ = make_moons(n, random_state=_random_state(generator))
-    return _to_roll_size(torch.from_numpy(x), mean=(0.5, 0.25), std=math.sqrt(21 / 32 - 1 / (2 * math.pi)))
+    check_generator(generator)
+    x, _ = make(_FINE, shuffle=False)
+    return torch.from_numpy(x)[torch.randint(_FINE, (n,), generator=generator)]
+
+
+def moons(n: int, generator: Generator | None = None) -> Tensor:
+    """Two interleaved half circles: points of scikit-learn's moons, without noise."""
+    x = _drawn_from(make_moons, n, generator)
+    return _to_roll_size(x, mean=(0.5, 0.25), std=math.sqrt(21 / 32 - 1 / (2 * math.pi)))
 
 
 def circles(n: int, generator: Generator | None = None) -> Tensor:
-    """Two concentric circles, the inner one half as large: scikit-learn's circles, without noise."""
-    check_count(n, "n")
-    x, _ = make_circles(n, factor=0.5, random_state=_random_state(generator))
-    return _to_roll_size(torch.from_numpy(x), mean=(0.0, 0.0), std=math.sqrt(5 / 16))
+    """Two concentric circles, one half as large: points of scikit-learn's circles, without noise."""
+    x = _drawn_from(partial(make_circles, factor=0.5), n, generator)
+    return _to_roll_size(x, mean=(0.0, 0.0), std=math.sqrt(5 / 16))
 
 
 def eight_gaussians(n: int, generator: Generator | None = None) -> Tensor:

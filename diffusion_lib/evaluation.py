@@ -130,8 +130,8 @@ class Figure:
 def fresh_sets(fresh: Sampler, n: int, sets: int, generator: Generator | None = None) -> list[Tensor]:
     """`sets` disjoint sets of `n` real points, (n, 2) each: one draw of `fresh`, in its random order, split.
 
-    Evenly spaced data, such as the moons, is the same points in every draw, and two draws would score a floor
-    of 0. Parts of one draw differ as independent sets do: by random choice.
+    Where every draw is the same points in another order, as with scikit-learn's own moons, two draws would
+    score a floor of 0. Parts of one draw differ as independent sets do: by random choice.
     """
     check_callable(fresh, "fresh", "data.swiss_roll")
     check_count(n, "n")

@@ -5,9 +5,10 @@ from contextlib import contextmanager
 
 import pytest
 import torch
+from sklearn.datasets import make_moons
 from torch import nn
 
-from diffusion_lib import schedules
+from diffusion_lib import data, schedules
 
 EPS = torch.finfo(torch.float64).eps  # the distance from 1 to the next float64
 K = 5  # bounds on random figures are this many standard errors wide: one false alarm in a million
@@ -21,6 +22,15 @@ LEAST_T = {"linear": 21, "cosine": 1, "sigmoid": 1, "even_log_snr": 2}
 def seeded(seed=0):
     """A fresh generator with this seed."""
     return torch.Generator().manual_seed(seed)
+
+
+def evenly_spaced(n, generator):
+    """Real data as a reader may pass it: the same points in each draw, in another order."""
+    x, _ = make_moons(n, random_state=int(torch.randint(2**31, (1,), generator=generator)))
+    return torch.from_numpy(x).float()
+
+
+DRAWS = {**data.DATASETS, "evenly spaced": evenly_spaced}
 
 
 def normal(*shape, seed=0):

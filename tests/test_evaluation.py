@@ -10,7 +10,7 @@ import torch
 from scipy.spatial.distance import cdist
 from scipy.stats import binom
 from scipy.stats import energy_distance as energy_distance_1d
-from support import EPS, K, normal, refused, seeded
+from support import DRAWS, EPS, K, normal, refused, seeded
 
 from diffusion_lib import data
 from diffusion_lib.evaluation import (
@@ -212,7 +212,7 @@ def test_model_and_floor_are_scored_against_the_same_fresh_points():
     assert "distance to curve" not in figures
 
 
-@pytest.mark.parametrize("draw", data.DATASETS.values(), ids=data.DATASETS)
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 def test_the_floor_of_every_data_set_is_that_of_independent_sets(draw):
     """Evenly spaced sets are independent once each point is drawn anew, with replacement, from many."""
     n, sets = 300, 12

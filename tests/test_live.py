@@ -6,7 +6,7 @@ from statistics import fmean
 
 import pytest
 import torch
-from support import refused, seeded
+from support import DRAWS, refused, seeded
 
 from diffusion_lib import data
 from diffusion_lib.diffusion import Diffusion
@@ -65,7 +65,7 @@ def test_an_early_end_is_told_by_view_warning_and_repr():
     assert all(math.isfinite(value) for value in run.trajectories[-1].flatten())
 
 
-@pytest.mark.parametrize("draw", data.DATASETS.values(), ids=data.DATASETS)
+@pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 def test_every_data_set_has_a_noise_floor(draw):
     run = live(draw, steps=3, pictures=2)
     title, background = run.view.content["panels"][1]["title"], run.view.content["background"]
