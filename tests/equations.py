@@ -13,19 +13,21 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 BOOK = Path(__file__).parents[1] / "book"
 CHECKS: dict[str, Callable[[], None]] = {}
+ON: dict[str, str] = {}
 ALIKE: dict[str, dict[str, str]] = {}
 
 
-def checks(label: str, alike: dict[str, str] | None = None):
+def checks(label: str, on: str = "", alike: dict[str, str] | None = None):
     """Register the function as the check of the equation `label`, which its docstring quotes.
 
-    `alike` names the altered expressions that mean the same as the unaltered ones, and why.
+    `on` says, for the page, on what the equation is tried: the end of the sentence "Tried on …". `alike`
+    names the altered expressions that mean the same as the unaltered ones, and why.
     """
 
     def register(check):
         if label in CHECKS:
             raise ValueError(f"{label} has two checks; keep one")
-        CHECKS[label], ALIKE[label] = check, alike or {}
+        CHECKS[label], ON[label], ALIKE[label] = check, on, alike or {}
         return check
 
     return register

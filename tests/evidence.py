@@ -9,6 +9,7 @@ Functions that integrate carry `@quadrature`: what is compared with them is comp
 A plain `assert` states a fact beside the equation, such as that a test case is not a trivial one.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, wraps
@@ -29,24 +30,30 @@ class Evidence:
     quadrature: bool = False
     draws: int = 0
     errors: float = 0.0  # standard errors allowed
-    inequalities: int = 0
+    gap: float = math.inf  # the smallest between the sides of an inequality
 
     def __bool__(self) -> bool:
-        return bool(self.proved or self.compared or self.draws or self.inequalities)
+        return bool(self.proved or self.tried)
+
+    @property
+    def tried(self) -> bool:
+        """Whether some of it was shown on cases, and not for all there are."""
+        return bool(self.compared or self.draws or self.gap < math.inf)
 
     def __str__(self) -> str:
         parts = []
+        if self.gap < math.inf:
+            parts.append(f"the inequality holds in each case tried, by at least {rounded_down(self.gap)}")
         if self.proved:
-            parts.append("checked symbolically (SymPy proves both sides equal)")
+            parts.append("checked symbolically (SymPy proves it)")
         if self.compared:
+            what = "its parts were checked" if self.gap < math.inf else "checked"
             other = "quadrature" if self.quadrature else "an independent computation"
             largest = f"largest difference {self.largest:.0e}" if self.largest else "no difference"
-            parts.append(f"checked against {other}: {largest}")
+            parts.append(f"{what} against {other}: {largest}")
         if self.draws:
             within = f"within {self.errors:g} standard errors"
             parts.append(f"checked by simulation: {self.draws:,} draws, {within}")
-        if self.inequalities:
-            parts.append("the inequality holds in each case tried")
         text = "; ".join(parts)
         return text[:1].upper() + text[1:] + "."
 
@@ -133,7 +140,13 @@ def exceeds(larger, smaller, by: float = 0.0) -> None:
     """`larger` lies above `smaller`, by more than `by`, in each entry."""
     gap = float((numbers(larger) - numbers(smaller)).min())
     assert gap > by, f"larger by {gap:.3g}, not by more than {by:.3g}"
-    noted.inequalities += 1
+    noted.gap = min(noted.gap, gap)
+
+
+def rounded_down(value: float) -> str:
+    """A positive number with one digit, which is not above it."""
+    unit = 10.0 ** math.floor(math.log10(value))
+    return f"{math.floor(value / unit) * unit:.0g}"
 
 
 def numbers(values) -> np.ndarray:

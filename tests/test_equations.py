@@ -1,8 +1,9 @@
 """Every displayed equation of the book has a label and a check that does not use the book's own code.
 
 To add an equation: label it, and write a function in `equations_<chapter>.py` that is decorated with
-`@checks("its-label")`, quotes its TeX as docstring, and holds it against something independent, with the
-functions of `evidence.py`. What they have shown stands on the page, with the equation's number.
+`@checks("its-label", on="what it is tried on")`, quotes its TeX as docstring, and holds it against something
+independent, with the functions of `evidence.py`. What they have shown stands on the page, with the equation's
+number.
 """
 
 import inspect
@@ -19,6 +20,7 @@ import equations_05_epsilon_objective  # noqa: F401 - registers the checks of ch
 import pytest
 from equations import (
     CHECKS,
+    ON,
     Equation,
     checks,
     equations_in,
@@ -35,9 +37,11 @@ def test_book_and_checks_belong_together():
 @pytest.mark.parametrize("label", CHECKS)
 def test_equation(label, evidence):
     check = CHECKS[label]
-    shown = evidence_of(check)
+    shown, on = evidence_of(check), ON[label]
+    assert on or not shown.tried, 'say on what the equation is tried: @checks("label", on="...")'
+    text = f"{shown} Tried on {on}." if on else str(shown)
     file = Path(inspect.getsourcefile(check)).name
-    evidence[label] = {"tex": check.__doc__.strip(), "text": str(shown), "file": file}
+    evidence[label] = {"tex": check.__doc__.strip(), "text": text, "file": file}
 
 
 # The collector: it finds each way of displaying an equation, and each fault.

@@ -24,13 +24,17 @@ LOOSE_MATH = """() => [...document.querySelectorAll('article mjx-container')].fi
   const holder = math.closest('div.math, .cell_output, .pst-scrollable-table-container') ?? math;
   return holder.getBoundingClientRect().right > column.right + 1;
 }).map((math) => math.getAttribute('aria-label') ?? math.textContent.slice(0, 80))"""
-# Axe takes most of its time for math and for the words of code. One formula or block of code is to it like
-# the next: thirty formulas will do, with those that have a colour of their own, and ten blocks.
-DROP_REPEATED = """() => [
-  ...[...document.querySelectorAll(
-    'mjx-container:not(:has([style*=color], [color], [mathcolor]))')].slice(30),
-  ...[...document.querySelectorAll('div.highlight')].slice(10),
-].forEach((part) => part.remove())"""
+# Axe takes most of its time for math and for the words of code. One formula, or one word of a colour, is to
+# it like the next: thirty formulas will do, with those that have a colour of their own, and five words of a kind.
+DROP_REPEATED = """() => {
+  const plain = 'mjx-container:not(:has([style*=color], [color], [mathcolor]))';
+  [...document.querySelectorAll(plain)].slice(30).forEach((formula) => formula.remove());
+  const met = {};
+  for (const word of document.querySelectorAll('div.highlight span[class]')) {
+    met[word.className] = (met[word.className] ?? 0) + 1;
+    if (met[word.className] > 5) word.remove();
+  }
+}"""
 # A transition or animation that ends, like that of the theme's colours from light to dark, has ended.
 SETTLE = """() => Promise.allSettled(
   document.getAnimations()
