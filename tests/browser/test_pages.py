@@ -25,7 +25,7 @@ LOOSE_MATH = """() => [...document.querySelectorAll('article mjx-container')].fi
   return holder.getBoundingClientRect().right > column.right + 1;
 }).map((math) => math.getAttribute('aria-label') ?? math.textContent.slice(0, 80))"""
 # Axe takes most of its time for math and for the words of code. One formula, or one word of a colour, is to
-# it like the next: thirty formulas will do, with those that have a colour of their own, and five words of a kind.
+# it like the next: thirty formulas do, with those that have a colour of their own, and five words of a kind.
 DROP_REPEATED = """() => {
   const plain = 'mjx-container:not(:has([style*=color], [color], [mathcolor]))';
   [...document.querySelectorAll(plain)].slice(30).forEach((formula) => formula.remove());
