@@ -117,7 +117,9 @@ def over_rectangle(density, zs, xs):
     return np.trapezoid(np.trapezoid(density, xs, axis=1), zs)
 
 
-@checks("vae-model")
+@checks(
+    "vae-model", on="this definition: pairs drawn by it, z and x of one number, counted in two rectangles"
+)
 def _():
     r"""p(z)\,p_\theta(x\mid z) = \mathcal N\big(z;\ 0, I\big)\;\mathcal N\big(x;\ \mu_\theta(z),
     \Sigma_\theta(z)\big)."""
@@ -131,21 +133,29 @@ def _():
         sampled(inside, over_rectangle(density, zs, xs))
 
 
-@checks("vae-marginal")
+@checks(
+    "vae-marginal", on="a linear model, z and x of one number, where p(x) is a known Gaussian; three points x"
+)
 def _():
     r"""p_\theta(x) = \int p(z)\,p_\theta(x\mid z)\,dz."""
     for x in (-1.0, 0.7, 2.5):
         agree(math.log(integral(prior(GRID) * LINEAR.likelihood(GRID, x))), LINEAR.log_p(x), ROUNDING)
 
 
-@checks("vae-posterior")
+@checks(
+    "vae-posterior",
+    on="a linear model, z and x of one number, where the posterior is a known Gaussian; one x, seven z",
+)
 def _():
     r"""p_\theta(z\mid x) = \frac{p(z)\,p_\theta(x\mid z)}{p_\theta(x)}."""
     formula = prior(PLACES) * LINEAR.likelihood(PLACES) / math.exp(LINEAR.log_p())
     agree(formula, norm.pdf(PLACES, *POSTERIOR), ROUNDING, relative=True)
 
 
-@checks("vae-quadrature")
+@checks(
+    "vae-quadrature",
+    on="a linear model, z of two numbers and x of one, where p(x) is known; one x, h = 0.1 and h = 0.05",
+)
 def _():
     r"""p_\theta(x) \approx h^d \sum_j p(z_j)\,p_\theta(x\mid z_j)."""
     # d = 2: x = a · z + noise of variance v has the variance |a|² + v.
@@ -158,7 +168,10 @@ def _():
         agree(h**2 * terms.sum(), truth, ROUNDING)
 
 
-@checks("vae-encoder")
+@checks(
+    "vae-encoder",
+    on="what follows from this definition: for a linear model some such Gaussian is the posterior; three x",
+)
 def _():
     r"""q_\phi(z\mid x) = \mathcal N\big(z;\ \mu_\phi(x), \Sigma_\phi(x)\big)."""
     # For the linear model some μ_φ(x) and Σ_φ(x) make the guess the posterior: its mean and its variance.
@@ -173,7 +186,10 @@ def _():
 # --- the bound ----------------------------------------------------------------------------------------------
 
 
-@checks("vae-rewrite")
+@checks(
+    "vae-rewrite",
+    on="a linear decoder and one of mean sin 2z + z/2, z and x of one number; one x, one encoder",
+)
 def _():
     r"""\log p_\theta(x) = \log\int q_\phi(z\mid x)\,\frac{p(z)\,p_\theta(x\mid z)}{q_\phi(z\mid x)}\,dz =
     \log\,\mathbb E_{q_\phi(z\mid x)}\,w(z),"""
@@ -184,7 +200,10 @@ def _():
     sampled(prior(z) * decoder(z) / q(z), math.exp(log_p()))
 
 
-@checks("vae-weight")
+@checks(
+    "vae-weight",
+    on="what follows from this definition: in a linear model, with the posterior as q, w(z) = p(x); seven z",
+)
 def _():
     r"""w(z) = \frac{p(z)\,p_\theta(x\mid z)}{q_\phi(z\mid x)}."""
     # With the posterior as guess, the weight is p(x) for every z.
@@ -192,7 +211,10 @@ def _():
     agree(np.log(w), LINEAR.log_p(), ROUNDING)
 
 
-@checks("vae-jensen")
+@checks(
+    "vae-jensen",
+    on="a linear model, z and x of one number, three encoders; what is lost is the KL to the posterior",
+)
 def _():
     r"""\log\,\mathbb E_{q_\phi(z\mid x)}\,w(z) \;\ge\; \mathbb E_{q_\phi(z\mid x)}\log w(z)."""
     # What is lost is the distance from the posterior, in closed form for the linear model.
@@ -204,7 +226,10 @@ def _():
         agree(left - right, kl_gaussians(m, s, *POSTERIOR), ROUNDING)
 
 
-@checks("vae-elbo")
+@checks(
+    "vae-elbo",
+    on="three encoders, a decoder of mean sin 2z + z/2; equal for a linear model whose posterior is q",
+)
 def _():
     r"""\mathrm{ELBO}(x) = \mathbb E_{q_\phi(z\mid x)}\log\frac{p(z)\,p_\theta(x\mid z)}{q_\phi(z\mid x)}
     \;\le\; \log p_\theta(x)."""
@@ -217,7 +242,10 @@ def _():
     agree(integral(q(GRID, *POSTERIOR) * np.log(ratio)), LINEAR.log_p(), ROUNDING)
 
 
-@checks("vae-bayes-log")
+@checks(
+    "vae-bayes-log",
+    on="a linear model, z and x of one number, where the posterior is known; three encoders, seven z",
+)
 def _():
     r"""\log p_\theta(x) = \log\frac{p(z)\,p_\theta(x\mid z)}{q_\phi(z\mid x)} + \log\frac{q_\phi(z\mid
     x)}{p_\theta(z\mid x)}."""
@@ -228,7 +256,10 @@ def _():
         agree(right, LINEAR.log_p(), ROUNDING)
 
 
-@checks("vae-identity")
+@checks(
+    "vae-identity",
+    on="a linear model, z and x of one number, where p(x) and the posterior are known; three encoders",
+)
 def _():
     r"""\log p_\theta(x) = \mathrm{ELBO}(x) + D_{\mathrm{KL}}\big(q_\phi(z\mid
     x)\,\big\|\,p_\theta(z\mid x)\big)."""
@@ -243,7 +274,7 @@ def _():
 # --- the two terms ------------------------------------------------------------------------------------------
 
 
-@checks("vae-two-terms")
+@checks("vae-two-terms", on="a decoder of mean sin 2z + z/2, z and x of one number; three encoders, one x")
 def _():
     r"""\mathrm{ELBO}(x) = \mathbb E_{q_\phi(z\mid x)}\log p_\theta(x\mid z) \;-\;
     D_{\mathrm{KL}}\big(q_\phi(z\mid x)\,\big\|\,p(z)\big)."""
@@ -252,7 +283,7 @@ def _():
         agree(reconstruction - kl_gaussians(m, s, 0, 1), elbo(m, s), ROUNDING)
 
 
-@checks("vae-kl-log")
+@checks("vae-kl-log", on="three Gaussians of one dimension")
 def _():
     r"""D_{\mathrm{KL}}\big(\mathcal N(m, s^2)\,\big\|\,\mathcal N(0, 1)\big) = \mathbb E_{z\sim\mathcal
     N(m, s^2)}\Big[-\tfrac12\log s^2 - \frac{(z-m)^2}{2s^2} + \frac{z^2}{2}\Big]."""
@@ -261,7 +292,7 @@ def _():
         agree(integral(q(GRID, m, s) * bracket), kl(log_q(GRID, m, s), norm.logpdf(GRID)), ROUNDING)
 
 
-@checks("vae-kl-moments")
+@checks("vae-kl-moments", on="three Gaussians of one dimension")
 def _():
     r"""\mathbb E\,(z-m)^2 = s^2, \qquad \mathbb E\,z^2 = s^2 + m^2 ."""
     for m, s in ENCODERS:
@@ -269,7 +300,7 @@ def _():
         agree(integral(q(GRID, m, s) * GRID**2), s**2 + m**2, ROUNDING)
 
 
-@checks("vae-kl")
+@checks("vae-kl", on="a Gaussian of three dimensions, whole by draws, and coordinate by coordinate")
 def _():
     r"""D_{\mathrm{KL}}\big(q_\phi(z\mid x)\,\big\|\,p(z)\big) = \frac12\sum_{i=1}^{d}\big(m_i^2 + s_i^2 -
     1 - \log s_i^2\big)."""
@@ -281,7 +312,11 @@ def _():
     agree(np.sum(kl_gaussians(MEANS, STDS, 0, 1)), formula, ROUNDING)
 
 
-@checks("vae-noise", alike={"mean - eps @ np.diag(np.sqrt(variance))": MIRRORED})
+@checks(
+    "vae-noise",
+    on="two numbers with variances 0.25 and 1.44: the shares of draws below three places, each and both",
+    alike={"mean - eps @ np.diag(np.sqrt(variance))": MIRRORED},
+)
 def _():
     r"""z = \mu_\phi(x) + \Sigma_\phi^{1/2}(x)\,\varepsilon, \qquad \varepsilon\sim\mathcal N(0, I)."""
     # Two coordinates with the variances 0.25 and 1.44, against the cumulated chances of N(μ, Σ).
@@ -308,7 +343,10 @@ def over_noise(f, K=1):
     return float(np.sum(weights * f(*np.ix_(*[line] * K))))
 
 
-@checks("vae-monte-carlo")
+@checks(
+    "vae-monte-carlo",
+    on="K = 8: right on average, with a decoder of mean sin 2z + z/2, z and x of one number",
+)
 def _():
     r"""\mathbb E_{q_\phi(z\mid x)}\log p_\theta(x\mid z) \approx
     \frac1K\sum_{k=1}^{K}\log p_\theta(x\mid z^k)."""
@@ -316,7 +354,10 @@ def _():
     sampled(np.log(decoder(z)).sum(axis=1) / 8, integral(q(GRID) * np.log(decoder(GRID))))
 
 
-@checks("vae-monte-carlo-var")
+@checks(
+    "vae-monte-carlo-var",
+    on="a decoder of mean sin 2z + z/2, z and x of one number: K = 2 by quadrature, K = 8 by draws",
+)
 def _():
     r"""\mathrm{Var}\Big[\frac1K\sum_{k=1}^{K}\log p_\theta(x\mid z^k)\Big] =
     \frac1K\,\mathrm{Var}_{q_\phi(z\mid x)}\big[\log p_\theta(x\mid z)\big]."""
@@ -351,7 +392,11 @@ def mean_over_e(expression):
     return sum(factor * sp.factorial2(k - 1) for (k,), factor in terms if k % 2 == 0)
 
 
-@checks("vae-not-through", alike={"2 * (Q * sp.diff(F, phi))": "twice 0 is 0"})
+@checks(
+    "vae-not-through",
+    on="f(z) = z³ − 2z² + z and two Gaussians of one dimension, φ their mean or their variance",
+    alike={"2 * (Q * sp.diff(F, phi))": "twice 0 is 0"},
+)
 def _():
     r"""\nabla_\phi\,\mathbb E_{q_\phi(z\mid x)} f(z) \;\neq\; \mathbb E_{q_\phi(z\mid x)}\nabla_\phi f(z)
     = 0 ."""
@@ -362,7 +407,9 @@ def _():
         exceeds(abs(sp.diff(MEAN_F, phi).subs(place)), inside, by=0.1)
 
 
-@checks("vae-log-trick")
+@checks(
+    "vae-log-trick", on="a Gaussian of one dimension with any mean and variance, φ its mean or its variance"
+)
 def _():
     r"""\nabla_\phi\,q_\phi(z\mid x) = q_\phi(z\mid x)\;\nabla_\phi\log q_\phi(z\mid x)."""
     for phi in (m, v):
@@ -370,7 +417,10 @@ def _():
     identity(sp.exp(LOG_Q) / Q, 1)
 
 
-@checks("vae-score-gradient")
+@checks(
+    "vae-score-gradient",
+    on="f(z) = z³ − 2z² + z and two Gaussians of one dimension, φ their mean or their variance",
+)
 def _():
     r"""\nabla_\phi\,\mathbb E_{q_\phi(z\mid x)} f(z) = \int f(z)\,\nabla_\phi\,q_\phi(z\mid x)\,dz =
     \mathbb E_{q_\phi(z\mid x)}\big[f(z)\,\nabla_\phi\log q_\phi(z\mid x)\big]."""
@@ -380,7 +430,11 @@ def _():
         agree(over_z(Q * F * sp.diff(LOG_Q, phi), place), left, ROUNDING)
 
 
-@checks("vae-lotus", alike={"a - math.sqrt(b) * eps": MIRRORED})
+@checks(
+    "vae-lotus",
+    on="f(z) = cos 3z and two Gaussians of one dimension",
+    alike={"a - math.sqrt(b) * eps": MIRRORED},
+)
 def _():
     r"""\mathbb E_{q_\phi(z\mid x)} f(z) = \mathbb E_{\varepsilon\sim\mathcal N(0, I)}\,f\big(\mu_\phi(x) +
     \Sigma_\phi^{1/2}(x)\,\varepsilon\big)."""
@@ -390,7 +444,11 @@ def _():
         agree(by_z, by_noise, ROUNDING)
 
 
-@checks("vae-path-gradient", alike={"m - sp.sqrt(v) * e": MIRRORED})
+@checks(
+    "vae-path-gradient",
+    on="f(z) = z³ − 2z² + z and a Gaussian of one dimension, φ its mean or its variance",
+    alike={"m - sp.sqrt(v) * e": MIRRORED},
+)
 def _():
     r"""\nabla_\phi\,\mathbb E_{q_\phi(z\mid x)} f(z) = \mathbb E_{\varepsilon\sim\mathcal N(0,
     I)}\,\nabla_\phi\,f\big(\mu_\phi(x) + \Sigma_\phi^{1/2}(x)\,\varepsilon\big)."""
@@ -398,7 +456,10 @@ def _():
         identity(mean_over_e(sp.diff(F.subs(z, m + sp.sqrt(v) * e), phi)), sp.diff(MEAN_F, phi))
 
 
-@checks("vae-loss")
+@checks(
+    "vae-loss",
+    on="what follows from this definition: its mean is minus the mean ELBO; B = 3, z and x of one number",
+)
 def _():
     r"""L = -\frac1B\sum_{i=1}^{B}\Big[\log p_\theta\big(x_i\mid z_i\big) - D_{\mathrm{KL}}\big(q_\phi(z\mid
     x_i)\,\big\|\,p(z)\big)\Big]."""
@@ -425,7 +486,10 @@ def bound_of(K):
     return float(np.sum(math.prod(np.ix_(*[norm.pdf(line) * spacing] * K)) * np.log(w / K)))
 
 
-@checks("vae-iwae")
+@checks(
+    "vae-iwae",
+    on="this definition for K = 1 to 4, by draws and by quadrature; a decoder of mean sin 2z + z/2",
+)
 def _():
     r"""\mathcal L_K = \mathbb E\,\log\Big(\frac1K\sum_{k=1}^{K} w(z^k)\Big), \qquad z^1,\dots,z^K \sim
     q_\phi(z\mid x)."""
@@ -435,7 +499,10 @@ def _():
         sampled(np.log(w.sum(axis=1) / K), bound_of(K))
 
 
-@checks("vae-iwae-climbs")
+@checks(
+    "vae-iwae-climbs",
+    on="K = 1 to 4: a decoder of mean sin 2z + z/2, z and x of one number; one x, one encoder",
+)
 def _():
     r"""\mathrm{ELBO}(x) = \mathcal L_1 \le \mathcal L_2 \le \mathcal L_3 \le \dots \le \log p_\theta(x)."""
     bounds = {K: bound_of(K) for K in (1, 2, 3, 4)}
@@ -453,7 +520,10 @@ def aggregate(z):
     return sum(q(z, *encoder) for encoder in ENCODERS) / 3
 
 
-@checks("vae-aggregate")
+@checks(
+    "vae-aggregate",
+    on="this definition: z drawn for one of three data points, against the mean of their three densities",
+)
 def _():
     r"""q_\phi(z) = \mathbb E_{x\sim\text{data}}\;q_\phi(z\mid x)."""
     # Draw a point, then a z from its encoder, and forget the point; compare the characteristic functions.
@@ -466,7 +536,7 @@ def _():
     agree(aggregate(GRID), density, ROUNDING)
 
 
-@checks("vae-split")
+@checks("vae-split", on="three data points, each with an encoder of its own, z of one number")
 def _():
     r"""\mathbb E_x\,D_{\mathrm{KL}}\big(q_\phi(z\mid x)\,\big\|\,p(z)\big) = \mathbb
     E_x\,D_{\mathrm{KL}}\big(q_\phi(z\mid x)\,\big\|\,q_\phi(z)\big) +
