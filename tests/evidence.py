@@ -49,7 +49,7 @@ class Evidence:
         if self.compared:
             what = "its parts were checked" if self.gap < math.inf else "checked"
             other = "quadrature" if self.quadrature else "an independent computation"
-            largest = f"largest difference {self.largest:.0e}" if self.largest else "no difference"
+            largest = f"largest difference {in_tens(self.largest)}" if self.largest else "no difference"
             parts.append(f"{what} against {other}: {largest}")
         if self.draws:
             within = f"within {self.errors:g} standard errors"
@@ -141,6 +141,15 @@ def exceeds(larger, smaller, by: float = 0.0) -> None:
     gap = float((numbers(larger) - numbers(smaller)).min())
     assert gap > by, f"larger by {gap:.3g}, not by more than {by:.3g}"
     noted.gap = min(noted.gap, gap)
+
+
+def in_tens(value: float) -> str:
+    """A positive number with one digit and a power of ten: 2·10⁻¹⁴."""
+    digit, exponent = f"{value:.0e}".split("e")
+    return f"{digit}·10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def rounded_down(value: float) -> str:

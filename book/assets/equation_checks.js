@@ -1,12 +1,13 @@
-// Opens the note of an equation's number where the number stands, and on hover. Without this script a click opens
+// Opens the note of an equation's number beside the equation, and on hover. Without this script a click opens
 // it in the middle of the page: the note is a popover, which the browser opens and closes by itself.
 
 (() => {
-  const GAP = 6; // CSS pixels between number and note, and between note and window
+  const GAP = 6; // CSS pixels between equation and note, and between note and window
   const PATIENCE = 250; // milliseconds for the pointer's way from one to the other
 
+  /** Below the whole equation, so that it can be read beside the note, or above where there is no room. */
   function place(note, number) {
-    const at = number.getBoundingClientRect();
+    const at = number.closest(".math").getBoundingClientRect();
     note.style.inset = "auto";
     note.style.margin = "0";
     const left = Math.min(at.right - note.offsetWidth, window.innerWidth - note.offsetWidth - GAP);
@@ -44,6 +45,11 @@
       hovered = false;
     });
     number.addEventListener("pointerleave", leave);
+    note.addEventListener("keydown", ({ key }) => {
+      if (key !== "Escape") return;
+      note.hidePopover(); // Chromium itself does not, while the link inside has the focus
+      number.focus();
+    });
     note.addEventListener("pointerenter", stay);
     note.addEventListener("pointerleave", leave);
     window.addEventListener("scroll", () => isOpen() && place(note, number), { passive: true });

@@ -52,10 +52,10 @@ def test_note_opens_on_hover_and_can_be_reached(number):
     expect(note).to_be_hidden()
 
 
-def test_note_opens_beside_the_number_and_inside_the_window(number):
+def test_note_opens_beside_the_equation_and_inside_the_window(number):
     number.hover()
     note, window = note_of(number).bounding_box(), number.page.viewport_size
-    beside = number.bounding_box()
+    beside = number.locator("xpath=ancestor::div[contains(@class, 'math')]").bounding_box()
     assert 0 <= note["x"] <= note["x"] + note["width"] <= window["width"]
     gap = max(note["y"] - beside["y"] - beside["height"], beside["y"] - note["y"] - note["height"])
     assert 0 <= gap < 20
@@ -79,6 +79,11 @@ def test_note_works_with_the_keyboard_and_leads_to_the_check(number):
     page.keyboard.press("Enter")
     page.keyboard.press("Tab")
     expect(note.get_by_role("link")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(note).to_be_hidden()
+    expect(number).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
     page.keyboard.press("Enter")
     page.wait_for_url("**/checks/**")
     label = page.url.partition("#")[2]
