@@ -159,7 +159,10 @@ def kl(log_one, log_other):
 # --- the model ----------------------------------------------------------------------------------------------
 
 
-@checks("hvae-model")
+@checks(
+    "hvae-model",
+    on="what follows from this definition: for three linear levels it is the joint Gaussian of their draws",
+)
 def _():
     r"""p_\theta(x, z_1, \dots, z_T) = p(z_T)\,\prod_{t=1}^{T} p_\theta(z_{t-1}\mid z_t)."""
     z = POINTS
@@ -191,7 +194,11 @@ def bent_averages(t):
     return [float(np.sum(joint * wave)) for wave in waves(line, line[:, None])]
 
 
-@checks("hvae-ancestral", alike={"mean - np.sqrt(var) * eps": "ε and −ε have the same distribution"})
+@checks(
+    "hvae-ancestral",
+    on="two levels of one number, whose mean and variance are waves of z_t, by averages of five waves",
+    alike={"mean - np.sqrt(var) * eps": "ε and −ε have the same distribution"},
+)
 def _():
     r"""z_{t-1} = \mu_t(z_t) + \Sigma_t^{1/2}(z_t)\,\varepsilon_t, \qquad \varepsilon_t \sim
     \mathcal N(0, I), \qquad t = T, \dots, 1."""
@@ -204,7 +211,7 @@ def _():
             sampled(wave, exact)
 
 
-@checks("hvae-marginal")
+@checks("hvae-marginal", on="a linear model of three levels of one number each, at one x")
 def _():
     r"""p_\theta(x) = \int p_\theta(x, z_1, \dots, z_T)\;dz_1 \cdots dz_T,"""
     line, spacing = np.linspace(-9, 9, 73, retstep=True)
@@ -213,7 +220,10 @@ def _():
     agree(math.log(integral(integral(integral(joint, spacing), spacing), spacing)), LOG_P, ROUNDING)
 
 
-@checks("hvae-inference")
+@checks(
+    "hvae-inference",
+    on="what follows from this definition: for three linear levels it is the joint Gaussian of their draws",
+)
 def _():
     r"""q_\phi(z_1, \dots, z_T\mid x) = \prod_{t=1}^{T} q_\phi(z_t\mid z_{t-1})."""
     z = POINTS
@@ -224,7 +234,10 @@ def _():
 # --- the bound ----------------------------------------------------------------------------------------------
 
 
-@checks("hvae-rewrite")
+@checks(
+    "hvae-rewrite",
+    on="a linear model of three levels of one number each, at one x, with a wide Gaussian for q",
+)
 def _():
     r"""p_\theta(x) = \mathbb E_{q_\phi(z_1, \dots, z_T\mid x)}\left[
     \frac{p_\theta(x, z_1, \dots, z_T)}{q_\phi(z_1, \dots, z_T\mid x)}\right]."""
@@ -234,7 +247,10 @@ def _():
     assert weight.std() / math.sqrt(len(z)) < 0.01 * math.exp(LOG_P)
 
 
-@checks("hvae-joint")
+@checks(
+    "hvae-joint",
+    on="a linear model of three levels of one number each, at one x; the gap is the KL to the posterior",
+)
 def _():
     r"""\log p_\theta(x) \;\ge\; \mathbb E_{q_\phi(z_1, \dots, z_T\mid x)}\left[
     \log\frac{p_\theta(x, z_1, \dots, z_T)}{q_\phi(z_1, \dots, z_T\mid x)}\right] = \mathrm{ELBO}(x)."""
@@ -245,7 +261,7 @@ def _():
     agree(elbo(), bound, ROUNDING)
 
 
-@checks("hvae-logs")
+@checks("hvae-logs", on="a linear model and encoder of three levels of one number each, at three chains")
 def _():
     r"""\log\frac{p_\theta(x, z_1, \dots, z_T)}{q_\phi(z_1, \dots, z_T\mid x)} = \log p(z_T) +
     \sum_{t=1}^{T}\log p_\theta(z_{t-1}\mid z_t) - \sum_{t=1}^{T}\log q_\phi(z_t\mid z_{t-1})."""
@@ -255,7 +271,7 @@ def _():
     agree(norm.logpdf(z[T]) + down - up, log_p(z, 0, 1, 2, 3) - log_q(z, 1, 2, 3), ROUNDING)
 
 
-@checks("hvae-shift")
+@checks("hvae-shift", on="a linear model of three levels of one number each, at three chains")
 def _():
     r"""\sum_{t=1}^{T}\log p_\theta(z_{t-1}\mid z_t) = \log p_\theta(x\mid z_1) +
     \sum_{t=1}^{T-1}\log p_\theta(z_t\mid z_{t+1})."""
@@ -267,7 +283,7 @@ def _():
     agree(right, log_p(z, 0, 1, 2, 3) - log_p(z, 3), ROUNDING)
 
 
-@checks("hvae-paired")
+@checks("hvae-paired", on="a linear model and encoder of three levels of one number each, at three chains")
 def _():
     r"""\begin{aligned}
     \log\frac{p_\theta(x, z_1, \dots, z_T)}{q_\phi(z_1, \dots, z_T\mid x)} = \log p_\theta(x\mid z_1)
@@ -280,13 +296,16 @@ def _():
     agree(p(1, z[1]).logpdf(X) - sum(pairs) - top, log_p(z, 0, 1, 2, 3) - log_q(z, 1, 2, 3), ROUNDING)
 
 
-@checks("hvae-elbo")
+@checks(
+    "hvae-elbo",
+    on="a linear model and encoder of three levels of one number each, at one x, against the joint form",
+)
 def _():
     r"""-\mathrm{ELBO}(x) = \sum_{t=0}^{T}\mathcal L_t ."""
     agree(sum(term(t) for t in range(T + 1)), -elbo(), ROUNDING)
 
 
-@checks("hvae-first")
+@checks("hvae-first", on="a linear model and encoder of three levels of one number each, at one x")
 def _():
     r"""\mathcal L_0 = \mathbb E_{q_\phi(z_1\mid x)}\big[-\log p_\theta(x\mid z_1)\big]."""
     agree(integral(q(1, X).pdf(GRID) * -p(1, GRID).logpdf(X)), term(0), ROUNDING)
@@ -297,7 +316,10 @@ def afresh(t):
     return over_chains(lambda z: kl(q(t, z[t - 1]).logpdf(GRID), p(t + 1, z[t + 1]).logpdf(GRID)))
 
 
-@checks("hvae-level")
+@checks(
+    "hvae-level",
+    on="levels 1 and 2 of a linear chain of three, at one x; a KL divergence in its place is off by over 0.1",
+)
 def _():
     r"""\mathcal L_t = \mathbb E_{q_\phi(z_{t-1}, z_t, z_{t+1}\mid x)}\big[\log q_\phi(z_t\mid z_{t-1}) -
     \log p_\theta(z_t\mid z_{t+1})\big], \qquad 1 \le t \le T-1."""
@@ -312,7 +334,7 @@ def _():
         assert abs(afresh(t) - term(t)) > 0.1
 
 
-@checks("hvae-top")
+@checks("hvae-top", on="a linear encoder of three levels of one number each, at one x")
 def _():
     r"""\mathcal L_T = \mathbb E_{q_\phi(z_{T-1}\mid x)}\;D_{\mathrm{KL}}\big(q_\phi(z_T\mid z_{T-1})\,
     \big\|\,p(z_T)\big)."""
@@ -330,7 +352,10 @@ def regressed(low, up):
     return tied, norm(mean[1], math.sqrt(cov[1, 1]))
 
 
-@checks("hvae-tied")
+@checks(
+    "hvae-tied",
+    on="a linear encoder, one number a level: z_2 at three places, for each of two pairs of neighbours",
+)
 def _():
     r"""q_\phi(z_t\mid z_{t-1}, z_{t+1}) = \frac{q_\phi(z_t\mid z_{t-1})\;q_\phi(z_{t+1}\mid z_t)}
     {q_\phi(z_{t+1}\mid z_{t-1})} ."""
@@ -344,7 +369,10 @@ def _():
 # --- a level as a network, and what it uses of its input ----------------------------------------------------
 
 
-@checks("hvae-network")
+@checks(
+    "hvae-network",
+    on="the library's level, which follows this definition: two numbers, before training, two inputs",
+)
 def _():
     r"""v \sim \mathcal N\big(u + m(u),\ \mathrm{diag}(s(u)^2)\big), \qquad
     s(u) = 0.01 + \log\big(1 + e^{r(u)}\big),"""
@@ -389,7 +417,10 @@ def expected_estimate(n):
     return total
 
 
-@checks("hvae-information")
+@checks(
+    "hvae-information",
+    on="what follows from this definition, for a z_{t−1} of three values: it is H(z_t) − H(z_t | z_{t−1})",
+)
 def _():
     r"""I_t = \mathbb E_{q_\phi(z_{t-1})}\;D_{\mathrm{KL}}\big(q_\phi(z_t\mid z_{t-1})\,\big\|\,q_\phi(z_t)
     \big)."""
@@ -397,7 +428,10 @@ def _():
     agree(SHARES @ distances, information(), ROUNDING)
 
 
-@checks("hvae-information-estimate")
+@checks(
+    "hvae-information-estimate",
+    on="a z_{t−1} of three values, n = 2 and n = 4: the mean of many estimates, which lies below I_t",
+)
 def _():
     r"""\hat I_t = \frac1n\sum_{i=1}^{n}\log\frac{q_\phi(z_t^{(i)}\mid z_{t-1}^{(i)})}
     {\frac1n\sum_{j=1}^{n} q_\phi(z_t^{(i)}\mid z_{t-1}^{(j)})} ."""
@@ -418,7 +452,10 @@ def neighbours(mean, v):
     return (mean, 0.9 * v), (mean, 1.1 * v), (mean - 0.1, v), (mean + 0.1, v)
 
 
-@checks("hvae-one-gaussian")
+@checks(
+    "hvae-one-gaussian",
+    on="500 points of the plane that follow no Gaussian; four Gaussians nearby all did worse",
+)
 def _():
     r"""\mathbb E_x\big[-\log \mathcal N(x;\ \bar x, \mathrm{diag}(v_1, v_2))\big] =
     \tfrac12\log(2\pi e\,v_1) + \tfrac12\log(2\pi e\,v_2),"""
@@ -436,7 +473,10 @@ def _():
 # --- a frozen encoder ---------------------------------------------------------------------------------------
 
 
-@checks("hvae-frozen")
+@checks(
+    "hvae-frozen",
+    on="the library's frozen encoder, which follows this definition; α_t = 0.9, 0.5 and 0.3, at one point",
+)
 def _():
     r"""q(z_t\mid z_{t-1}) = \mathcal N\big(z_t;\ \sqrt{\alpha_t}\,z_{t-1},\ (1-\alpha_t) I\big), \qquad
     0 < \alpha_t < 1."""
@@ -455,7 +495,7 @@ def _():
         agree(level.var, 1 - alphas[t], ROUNDING)
 
 
-@checks("hvae-variance")
+@checks("hvae-variance", on="a z_{t−1} of three values, with α_t = 0.2, 0.6 and 0.95")
 def _():
     r"""\mathrm{Var}(z_t) = \alpha_t\,\mathrm{Var}(z_{t-1}) + (1-\alpha_t)."""
     # For an input that is one of three numbers: moments of the mixture, by quadrature.
@@ -467,7 +507,7 @@ def _():
         agree(variance, alpha * before + (1 - alpha), ROUNDING)
 
 
-@checks("hvae-split")
+@checks("hvae-split", on="a last level of one number, whose input has three values")
 def _():
     r"""\mathbb E_x\,\mathcal L_T = I_T + D_{\mathrm{KL}}\big(q(z_T)\,\big\|\,p(z_T)\big)."""
     left = SHARES @ kl(norm.logpdf(GRID, INPUTS, STDS), norm.logpdf(GRID))
