@@ -110,7 +110,10 @@ def given_start():
 # --- the second form ----------------------------------------------------------------------------------------
 
 
-@checks("post-ratio")
+@checks(
+    "post-ratio",
+    on="a chain of four steps from x_0 = 0.7 and a linear Gaussian model, all of it numbers",
+)
 def _():
     r"""-\log p_\theta(x_0) \;\le\; \mathbb E_{q(x_{1:T}\mid x_0)}\Big[\log\frac{q(x_{1:T}\mid
     x_0)}{p_\theta(x_{0:T})}\Big] ."""
@@ -120,7 +123,7 @@ def _():
     agree(average - surprise, gap(), ROUNDING)
 
 
-@checks("post-ratio-steps")
+@checks("post-ratio-steps", on="three chains of four steps, all of it numbers, and a linear Gaussian model")
 def _():
     r"""\begin{aligned} \log\frac{q(x_{1:T}\mid x_0)}{p_\theta(x_{0:T})} ={} & {-\log p(x_T)} - \log
     p_\theta(x_0\mid x_1) + \log q(x_1\mid x_0) \\ & + \sum_{t=2}^{T} \log\frac{q(x_t\mid
@@ -131,7 +134,7 @@ def _():
         agree(written, log_chain(*x[1:]) - log_model(*x[1:]), ROUNDING)
 
 
-@checks("post-replace")
+@checks("post-replace", on="three chains of four steps, all of it numbers, t = 2, 3 and 4")
 def _():
     r"""q(x_t\mid x_{t-1}) = q(x_{t-1}\mid x_t, x_0)\;\frac{q(x_t\mid x_0)}{q(x_{t-1}\mid x_0)}, \qquad
     t \ge 2 ."""
@@ -144,7 +147,7 @@ def _():
 JUMPS = sp.symbols("q_0:6", positive=True)  # the densities q(x_t | x_0) at any states, t = 0…T for T = 5
 
 
-@checks("post-quotients")
+@checks("post-quotients", on="T = 5, and any positive numbers as densities")
 def _():
     r"""\prod_{t=2}^{T}\frac{q(x_t\mid x_0)}{q(x_{t-1}\mid x_0)} = \frac{q(x_2\mid
     x_0)}{q(x_1\mid x_0)}\cdot\frac{q(x_3\mid x_0)}{q(x_2\mid x_0)}\cdots\frac{q(x_{T-1}\mid
@@ -154,7 +157,7 @@ def _():
     identity(spelled_out, sp.prod(q[t] / q[t - 1] for t in range(2, last + 1)))
 
 
-@checks("post-telescope")
+@checks("post-telescope", on="T = 5, and any positive numbers as densities")
 def _():
     r"""\prod_{t=2}^{T}\frac{q(x_t\mid x_0)}{q(x_{t-1}\mid x_0)} = \frac{q(x_T\mid x_0)}{q(x_1\mid x_0)} ."""
     last = len(JUMPS) - 1
@@ -162,7 +165,10 @@ def _():
     identity(quotients, JUMPS[last] / JUMPS[1])
 
 
-@checks("post-chain-forwards")
+@checks(
+    "post-chain-forwards",
+    on="three chains of four steps, all of it numbers, against their joint Gaussian",
+)
 def _():
     r"""q(x_{1:T}\mid x_0) = q(x_1\mid x_0)\prod_{t=2}^{T} q(x_t\mid x_{t-1})"""
     for x in PATHS:
@@ -170,7 +176,10 @@ def _():
         agree(forwards, log_chain(*x[1:]), ROUNDING)
 
 
-@checks("post-chain-backwards")
+@checks(
+    "post-chain-backwards",
+    on="three chains of four steps, all of it numbers, against their joint Gaussian",
+)
 def _():
     r"""q(x_{1:T}\mid x_0) = q(x_T\mid x_0)\prod_{t=2}^{T} q(x_{t-1}\mid x_t, x_0) ."""
     for x in PATHS:
@@ -178,7 +187,7 @@ def _():
         agree(backwards, log_chain(*x[1:]), ROUNDING)
 
 
-@checks("post-regrouped")
+@checks("post-regrouped", on="three chains of four steps, all of it numbers, and a linear Gaussian model")
 def _():
     r"""\begin{aligned} \log\frac{q(x_{1:T}\mid x_0)}{p_\theta(x_{0:T})} ={} & \log\frac{q(x_T\mid
     x_0)}{p(x_T)} + \sum_{t=2}^{T}\log\frac{q(x_{t-1}\mid x_t, x_0)}{p_\theta(x_{t-1}\mid x_t)} \\
@@ -189,7 +198,10 @@ def _():
         agree(written, log_chain(*x[1:]) - log_model(*x[1:]), ROUNDING)
 
 
-@checks("post-tower")
+@checks(
+    "post-tower",
+    on="a chain of four steps from x_0 = 0.7 and a linear Gaussian model, all of it numbers, t = 2, 3, 4",
+)
 def _():
     r"""\begin{aligned} & \mathbb E_{q(x_{t-1}, x_t\mid x_0)}\Big[\log\frac{q(x_{t-1}\mid x_t,
     x_0)}{p_\theta(x_{t-1}\mid x_t)}\Big] \\ & \quad = \mathbb E_{q(x_t\mid x_0)}\,\mathbb
@@ -206,7 +218,10 @@ def _():
         agree(nested, mean(lambda x, t=t: kl_normal(back(x, t), model(x, t)), t), ROUNDING)
 
 
-@checks("post-bound")
+@checks(
+    "post-bound",
+    on="a chain of four steps from x_0 = 0.7 and a linear Gaussian model, all of it numbers",
+)
 def _():
     r"""-\log p_\theta(x_0) \;\le\; \mathcal L_{\text{prior}} + \sum_{t=2}^{T}\mathcal L_t + \mathcal L_1 ."""
     prior = kl_normal(jump(T), (0, 1))
@@ -217,14 +232,20 @@ def _():
     agree(bound - surprise, gap(), ROUNDING)
 
 
-@checks("post-prior")
+@checks(
+    "post-prior",
+    on="what follows from this definition: over a chain of four numbers, it is the mean of a log ratio",
+)
 def _():
     r"""\mathcal L_{\text{prior}} = D_{\mathrm{KL}}\big(q(x_T\mid x_0)\,\big\|\,p(x_T)\big) ."""
     on_chains = mean(lambda *x: log_jump(x[-1], T) - norm.logpdf(x[-1]), *CHAIN)
     agree(kl_normal(jump(T), (0, 1)), on_chains, ROUNDING)
 
 
-@checks("post-kl-term")
+@checks(
+    "post-kl-term",
+    on="what follows from this definition: over a chain of four numbers, it is the mean of a log ratio",
+)
 def _():
     r"""\mathcal L_t = \mathbb E_{q(x_t\mid x_0)}\;D_{\mathrm{KL}}\big(q(x_{t-1}\mid x_t,
     x_0)\,\big\|\,p_\theta(x_{t-1}\mid x_t)\big), \qquad t = 2, \dots, T,"""
@@ -236,7 +257,10 @@ def _():
         agree(written, on_chains, ROUNDING)
 
 
-@checks("post-first-term")
+@checks(
+    "post-first-term",
+    on="what follows from this definition: over a chain of four numbers, it is what the other terms leave",
+)
 def _():
     r"""\mathcal L_1 = -\,\mathbb E_{q(x_1\mid x_0)}\big[\log p_\theta(x_0\mid x_1)\big] ."""
     # What the other terms leave of the whole average.
@@ -251,7 +275,10 @@ def _():
 PAIRS = [(0.3, 0.36, 0.5, 0.81), (-1.0, 2.0, 1.0, 0.5), (0.0, 0.1, 0.0, 0.1)]  # m, v, n, w
 
 
-@checks("post-kl-definition")
+@checks(
+    "post-kl-definition",
+    on="what follows from this definition: for three pairs of Gaussians, PyTorch's closed form",
+)
 def _():
     r"""D_{\mathrm{KL}}(q\,\|\,p) = \mathbb E_{y\sim q}\big[\log q(y) - \log p(y)\big] ."""
     for m, v, n, w in PAIRS:
@@ -259,7 +286,7 @@ def _():
         agree(average, kl_normal((m, v), (n, w)), ROUNDING)
 
 
-@checks("post-kl-logs")
+@checks("post-kl-logs", on="three pairs of Gaussians in one dimension, at two points each")
 def _():
     r"""\log q(y) - \log p(y) = \frac12\log\frac wv - \frac{(y-m)^2}{2v} + \frac{(y-n)^2}{2w} ."""
     for m, v, n, w in PAIRS:
@@ -268,14 +295,14 @@ def _():
             agree(written, log_normal(y, (m, v)) - log_normal(y, (n, w)), ROUNDING)
 
 
-@checks("post-kl-own")
+@checks("post-kl-own", on="three Gaussians in one dimension")
 def _():
     r"""\mathbb E_{y\sim q}\,(y-m)^2 = v ."""
     for m, v, _, _ in PAIRS:
         agree(over(lambda y, m=m: (y - m) ** 2, m, v), v, ROUNDING)
 
 
-@checks("post-kl-other")
+@checks("post-kl-other", on="three pairs of Gaussians in one dimension")
 def _():
     r"""\mathbb E_{y\sim q}\,(y-n)^2 = v + (m-n)^2 ."""
     for m, v, n, _ in PAIRS:
@@ -287,7 +314,7 @@ def kl_formula(m, v, n, w):
     return (v / w - 1 - sp.log(v / w) + (m - n) ** 2 / w) / 2
 
 
-@checks("post-kl-one")
+@checks("post-kl-one", on="three pairs of Gaussians, one of them a pair of equals")
 def _():
     r"""D_{\mathrm{KL}}\big(\mathcal N(m, v)\,\big\|\,\mathcal N(n, w)\big) = \frac12\Big(\frac vw - 1 -
     \log\frac vw + \frac{(m-n)^2}{w}\Big) ."""
@@ -297,7 +324,7 @@ def _():
         agree(written, kl_formula(m, v, n, w), ROUNDING)
 
 
-@checks("post-kl")
+@checks("post-kl", on="a pair of Gaussians in three dimensions, against PyTorch's formula")
 def _():
     r"""\begin{aligned} & D_{\mathrm{KL}}\big(\mathcal N(m, \mathrm{diag}(v))\,\big\|\,\mathcal N(n,
     \mathrm{diag}(w))\big) \\ & \quad = \frac12\sum_{d=1}^{D}\Big(\frac{v_d}{w_d} - 1 -
@@ -313,7 +340,7 @@ def _():
 D = 3
 
 
-@checks("post-entropy")
+@checks("post-entropy", on="three Gaussians in three dimensions, with v = 0.2, 1 and 3")
 def _():
     r"""\mathbb E_{y\sim\mathcal N(m, vI)}\big[\log\mathcal N(y;\ m, vI)\big] = -\frac D2\log(2\pi e\,v),"""
     for v in (0.2, 1.0, 3.0):
@@ -323,7 +350,10 @@ def _():
         agree(written, D * over(lambda y, v=v: log_normal(y, (0.4, v)), 0.4, v), ROUNDING)
 
 
-@checks("post-row-constant")
+@checks(
+    "post-row-constant",
+    on="one coordinate of a chain of four steps from x_0 = 0.7, taken D = 3 times, t = 1, 2, 3",
+)
 def _():
     r"""\mathbb E\big[\log q(x_t\mid x_{t-1}) - \log q(x_t\mid x_{t+1}, x_0)\big] = \frac
     D2\log\frac{\tilde\beta_{t+1}}{\beta_t}, \qquad t = 1, \dots, T-1 ."""
@@ -337,7 +367,10 @@ def _():
         agree(written, D * mean(gain, t - 1, t, t + 1), ROUNDING)
 
 
-@checks("post-row-constant-prior")
+@checks(
+    "post-row-constant-prior",
+    on="one coordinate of a chain of four steps from x_0 = 0.7, taken D = 3 times",
+)
 def _():
     r"""\mathbb E\big[\log q(x_T\mid x_{T-1}) - \log q(x_T\mid x_0)\big] = \frac
     D2\log\frac{1-\bar\alpha_T}{\beta_T} ."""
@@ -345,7 +378,7 @@ def _():
     agree(D / 2 * math.log((1 - KEPT[T]) / (1 - ALPHA[T])), D * gain, ROUNDING)
 
 
-@checks("post-constants-cancel")
+@checks("post-constants-cancel", on="T = 4, for all values of α_1, …, α_4")
 def _():
     r"""\sum_{t=1}^{T-1}\log\frac{\tilde\beta_{t+1}}{\beta_t} + \log\frac{1-\bar\alpha_T}{\beta_T} = 0 ."""
     keep = (1, *shares("alpha_1:5"))  # of a chain of four steps
@@ -361,7 +394,10 @@ def g(before, x):
     return before**2 - 0.7 * before * x + x
 
 
-@checks("post-total-variance")
+@checks(
+    "post-total-variance",
+    on="g = x_{t−1}² − 0.7 x_{t−1}x_t + x_t in a chain of four numbers, with x_0 = 0.7, t = 2, 3, 4",
+)
 def _():
     r"""\mathrm{Var}(g) = \mathrm{Var}\big(\mathbb E[g\mid x_t, x_0]\big) + \mathbb E\big[\mathrm{Var}(g\mid
     x_t, x_0)\big] ."""
@@ -390,7 +426,10 @@ def expected(f, y, m, v):
     return f.subs(y, m) + v / 2 * f.diff(y, 2)
 
 
-@checks("post-same-gradient")
+@checks(
+    "post-same-gradient",
+    on="one coordinate, and a model step of mean θ_1 x_t and variance θ_2, for all values",
+)
 def _():
     r"""\begin{aligned} & \mathbb E_{q(x_{t-1}\mid x_t, x_0)}\big[-\nabla_\theta\log p_\theta(x_{t-1}\mid
     x_t)\big] \\ & \quad = \nabla_\theta\,D_{\mathrm{KL}}\big(q(x_{t-1}\mid x_t,
@@ -403,7 +442,7 @@ def _():
         identity(average, kl_formula(m, v, slope * x, w).diff(theta))
 
 
-@checks("post-chain-total")
+@checks("post-chain-total", on="three chains of four steps, all of it numbers, and a linear Gaussian model")
 def _():
     r"""\log\frac{q(x_{1:T}\mid x_0)}{p_\theta(x_{0:T})} = -\log p_\theta(x_0) + \log\frac{q(x_{1:T}\mid
     x_0)}{p_\theta(x_{1:T}\mid x_0)} ."""
@@ -416,7 +455,10 @@ def _():
 # --- the null test ------------------------------------------------------------------------------------------
 
 
-@checks("post-null-covariance")
+@checks(
+    "post-null-covariance",
+    on="one coordinate of a chain of four steps whose x_0 is N(0, 1), t = 1, …, 4",
+)
 def _():
     r"""\mathrm{Cov}(x_{t-1}, x_t) = \mathrm{Cov}\big(x_{t-1},\ \sqrt{\alpha_t}\,x_{t-1} +
     \sqrt{1-\alpha_t}\,\varepsilon^*_t\big) = \sqrt{\alpha_t},"""
@@ -428,7 +470,7 @@ def _():
         agree(step @ step, 1, ROUNDING)
 
 
-@checks("post-null-reverse")
+@checks("post-null-reverse", on="three chains of four steps, all of it numbers, against Bayes' rule")
 def _():
     r"""q(x_{t-1}\mid x_t) = \mathcal N\big(x_{t-1};\ \sqrt{\alpha_t}\,x_t,\ \beta_t I\big) ."""
     for x in PATHS:
@@ -449,7 +491,10 @@ def ideal(x, t):
     return math.sqrt(ALPHA[t]) * x, 1 - ALPHA[t]
 
 
-@checks("post-null-bound")
+@checks(
+    "post-null-bound",
+    on="one coordinate of a chain of four steps whose x_0 is N(0, 1), taken D = 3 times",
+)
 def _():
     r"""\mathbb E_{x_0\sim\mathcal N(0, I)}\Big[\mathcal L_{\text{prior}} + \sum_{t=2}^{T}\mathcal L_t +
     \mathcal L_1\Big] = \frac D2\log(2\pi e) ."""
@@ -465,7 +510,10 @@ def _():
     agree(D * over_data(bound), D / 2 * math.log(2 * math.pi * math.e), ROUNDING)
 
 
-@checks("post-information")
+@checks(
+    "post-information",
+    on="one coordinate of a chain of four steps whose x_0 is N(0, 1), against determinants, t = 2, 3, 4",
+)
 def _():
     r"""I(x_0;\ x_{t-1}\mid x_t) = \mathbb E\;D_{\mathrm{KL}}\big(q(x_{t-1}\mid x_t,
     x_0)\,\big\|\,q(x_{t-1}\mid x_t)\big) ."""
@@ -479,7 +527,10 @@ def _():
         agree(over_data(divergence), information(cov, 0, t - 1, t), ROUNDING)
 
 
-@checks("post-null-information")
+@checks(
+    "post-null-information",
+    on="one coordinate of a chain of four steps whose x_0 is N(0, 1), taken D = 3 times, t = 2, 3, 4",
+)
 def _():
     r"""I(x_0;\ x_{t-1}\mid x_t) = \frac D2\log\frac{\beta_t}{\tilde\beta_t} ."""
     cov = np.outer(WEIGHTS[:, 0], WEIGHTS[:, 0]) + COVARIANCE

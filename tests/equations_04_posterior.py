@@ -57,7 +57,10 @@ TABLE = (
 )  # any joint law of (x_0, x_{t−1}, x_t)
 
 
-@checks("post-bayes")
+@checks(
+    "post-bayes",
+    on="any joint law of x_0, x_{t−1}, x_t: a table of 3 × 4 × 5 probabilities, drawn at random",
+)
 def _():
     r"""q(x_{t-1}\mid x_t, x_0) = \frac{q(x_t\mid x_{t-1}, x_0)\;q(x_{t-1}\mid x_0)}{q(x_t\mid x_0)} ."""
     q_start = TABLE.sum((1, 2), keepdims=True)
@@ -74,7 +77,10 @@ def regression(of, on):
     return slopes, cov[of, of] - slopes @ cov[on, of]
 
 
-@checks("post-markov")
+@checks(
+    "post-markov",
+    on="Gaussian data and a chain of four steps, all of it numbers: in a regression, x_0 gets no weight",
+)
 def _():
     r"""q(x_t\mid x_{t-1}, x_0) = q(x_t\mid x_{t-1}) ."""
     # In a regression of x_t on both, x_0 gets no weight.
@@ -85,7 +91,7 @@ def _():
         agree([alone, left_alone], [math.sqrt(ALPHA[t]), 1 - ALPHA[t]], ROUNDING)
 
 
-@checks("post-three")
+@checks("post-three", on="one coordinate, for all values: each density is a product over coordinates")
 def _():
     r"""\begin{aligned} q(x_{t-1}\mid x_t, x_0) ={} & \mathcal N\big(x_t;\ \sqrt{\alpha_t}\,x_{t-1},\
     (1-\alpha_t)I\big) \\ & \times \frac{\mathcal N\big(x_{t-1};\ \sqrt{\bar\alpha_{t-1}}\,x_0,\
@@ -97,7 +103,10 @@ def _():
     same_density(step * jump / end, TRUTH)
 
 
-@checks("post-exponents")
+@checks(
+    "post-exponents",
+    on="what follows from this definition: −E/2 has the slope of the posterior's logarithm",
+)
 def _():
     r"""E = \frac{(x_t-\sqrt{\alpha_t}\,x_{t-1})^2}{1-\alpha_t} +
     \frac{(x_{t-1}-\sqrt{\bar\alpha_{t-1}}\,x_0)^2}{1-\bar\alpha_{t-1}} -
@@ -148,7 +157,7 @@ def _():
     identity(square, jump_square)
 
 
-@checks("post-collect")
+@checks("post-collect", on="a, b and c of the next three lines, for which this one is the definition")
 def _():
     r"""E = a\,x_{t-1}^2 - 2\,b\,x_{t-1} + c ."""
     # With a, b and c as the next three lines of the chapter have them.
@@ -232,7 +241,10 @@ def _():
     identity(weight_now * x_t + weight_start * x_0, true_mean)
 
 
-@checks("post-weight")
+@checks(
+    "post-weight",
+    on="what follows from this definition: it is what multiplies x_0 in the posterior's mean",
+)
 def _():
     r"""w_t = \frac{\sqrt{\bar\alpha_{t-1}}\,(1-\alpha_t)}{1-\bar\alpha_t}"""
     identity(sp.sqrt(before) * (1 - alpha) / (1 - now), sp.diff(true_mean, x_0))
@@ -297,7 +309,7 @@ def _():
     same_density(written, C * sp.exp(-E / 2))  # the three densities
 
 
-@checks("post-posterior")
+@checks("post-posterior", on="two coordinates: one x_0 and x_t, α_t = 0.6, ᾱ_{t−1} = 0.7, at three x_{t−1}")
 def _():
     r"""q(x_{t-1}\mid x_t, x_0) = \mathcal N\big(x_{t-1};\ \mu_q(x_t, x_0),\ \tilde\beta_t I\big) ."""
     # In the plane: the joint Gaussian of (x_{t−1}, x_t) given x_0, over that of x_t.
@@ -329,7 +341,10 @@ def _():
     same_density(gauss(x_t, sp.sqrt(alpha) * y, 1 - alpha), turned)
 
 
-@checks("post-code-names")
+@checks(
+    "post-code-names",
+    on="what follows from these definitions: both bells over x_{t−1} have such centres and variances",
+)
 def _():
     r"""\mu_1 = \sqrt{\bar\alpha_{t-1}}, \quad c_1 = 1-\bar\alpha_{t-1}, \qquad \mu_2 =
     \frac{1}{\sqrt{\alpha_t}}, \quad c_2 = \frac{1-\alpha_t}{\alpha_t},"""
@@ -346,7 +361,10 @@ def _():
 PRECISION = alpha / (1 - alpha) + 1 / (1 - before)  # λ with c_1 and c_2 written out
 
 
-@checks("post-precision")
+@checks(
+    "post-precision",
+    on="what follows from this definition: λ is a of the derivation, half the second derivative of E",
+)
 def _():
     r"""\lambda = \frac{1}{c_1} + \frac{1}{c_2},"""
     # The precision of the posterior: twice the curvature of E/2, whose parts are those of step and jump.
