@@ -60,7 +60,10 @@ PATHS = np.array([[START, 0.3, -0.8, 1.1, 0.4], [START, 1.5, 0.2, -0.6, -1.3], [
 # --- one step, all steps ------------------------------------------------------------------------------------
 
 
-@checks("fwd-step")
+@checks(
+    "fwd-step",
+    on="what the library makes of this definition: three quantiles of the noise, after a large past state",
+)
 def _():
     r"""x_t = \sqrt{\alpha_t}\;x_{t-1} + \sqrt{1-\alpha_t}\;\varepsilon^*_t, \qquad \varepsilon^*_t \sim
     \mathcal N(0, I)."""
@@ -76,7 +79,10 @@ def _():
             sampled(below[past > np.median(past)], chance)
 
 
-@checks("fwd-step-density")
+@checks(
+    "fwd-step-density",
+    on="steps 1, 2 and 4 of a chain, one number each: the noise's density by a change of variables",
+)
 def _():
     r"""q(x_t\mid x_{t-1}) = \mathcal N\big(x_t;\ \sqrt{\alpha_t}\,x_{t-1},\ (1-\alpha_t) I\big)."""
     # The density of x_t by a change of variables from that of the noise.
@@ -85,7 +91,10 @@ def _():
         agree(density, log_q(x, before, t), ROUNDING)
 
 
-@checks("fwd-beta")
+@checks(
+    "fwd-beta",
+    on="what follows from this definition: it is the variance that a step adds, in the library too",
+)
 def _():
     r"""\beta_t = 1 - \alpha_t ."""
     # The variance that a step adds; and what the library calls by this name.
@@ -101,7 +110,7 @@ def variance(law):
     return sum(chance * (x - mean) ** 2 for x, chance in law.items())
 
 
-@checks("fwd-variance")
+@checks("fwd-variance", on="an x_{t−1} with the values −1, 2 and 5, and noise that is −1 or 1; for every α_t")
 def _():
     r"""\mathrm{Var}(x_t) = \alpha_t\,\mathrm{Var}(x_{t-1}) + (1-\alpha_t)."""
     # Any x_{t−1} will do, here one with three values, and any independent noise of mean 0 and variance 1.
@@ -137,7 +146,10 @@ def density_of_sum(r, s, x):
     return (norm.pdf(grid, 0, r) * norm.pdf(x - grid, 0, s)).sum() * 0.1
 
 
-@checks("fwd-sum")
+@checks(
+    "fwd-sum",
+    on="a and b of one number, three choices of r and s, against the convolution of the two densities",
+)
 def _():
     r"""r\,a + s\,b \;\sim\; \mathcal N\big(0,\ (r^2+s^2)\,I\big)."""
     for r, s, x in ((0.8, 0.5, 0.0), (0.8, 0.5, 0.3), (0.6, 1.1, -1.7)):
@@ -152,7 +164,10 @@ def _():
     identity(left, 1 - alpha * alpha_before)
 
 
-@checks("fwd-two-steps")
+@checks(
+    "fwd-two-steps",
+    on="the mix of the two noises as ε̄, with which it is exact; the squared weights in it add up to 1",
+)
 def _():
     r"""x_t = \sqrt{\alpha_t\alpha_{t-1}}\;x_{t-2} + \sqrt{1-\alpha_t\alpha_{t-1}}\;\bar\varepsilon ."""
     # The ε̄ with which this is true: two independent noises, whose squared weights add up to 1.
@@ -162,7 +177,10 @@ def _():
     identity(sp.diff(merged, e_1) ** 2 + sp.diff(merged, e_2) ** 2, 1)
 
 
-@checks("fwd-alpha-bar")
+@checks(
+    "fwd-alpha-bar",
+    on="what follows from this definition in four steps: the share of the variance of x_0 that is left",
+)
 def _():
     r"""\bar\alpha_t = \alpha_1\alpha_2\cdots\alpha_t, \qquad \bar\alpha_0 = 1 ."""
     # The share of the data's variance that is left; and the library's array, entry 0 included.
@@ -183,7 +201,10 @@ def _():
     identity(left, 1 - alpha * kept)  # ᾱ_t = α_t ᾱ_{t−1}
 
 
-@checks("fwd-jump")
+@checks(
+    "fwd-jump",
+    on="a chain of four steps, one number each: three quantiles of ε against those of x_t, noises added up",
+)
 def _():
     r"""x_t = \sqrt{\bar\alpha_t}\;x_0 + \sqrt{1-\bar\alpha_t}\;\varepsilon, \qquad \varepsilon \sim \mathcal
     N(0, I)."""
@@ -203,7 +224,10 @@ def pushed(x, t):
     return np.exp(log_q(x[:, None], x, t)) @ pushed(x, t - 1) * (x[1] - x[0])
 
 
-@checks("fwd-marginal")
+@checks(
+    "fwd-marginal",
+    on="a chain of four steps, one number each: the densities of its steps, integrated one after the other",
+)
 def _():
     r"""q(x_t\mid x_0) = \mathcal N\big(x_t;\ \sqrt{\bar\alpha_t}\,x_0,\ (1-\bar\alpha_t) I\big)."""
     x = np.arange(-9, 9, 0.1)
@@ -212,7 +236,10 @@ def _():
         agree(density, pushed(x, t), ROUNDING)
 
 
-@checks("fwd-noise-mix")
+@checks(
+    "fwd-noise-mix",
+    on="a chain of four steps: the weights of its noises in x_t, scaled: their squares add up to 1",
+)
 def _():
     r"""\varepsilon = \frac{1}{\sqrt{1-\bar\alpha_t}}\,\sum_{s=1}^{t}
     \sqrt{\frac{\bar\alpha_t}{\bar\alpha_s}}\,\sqrt{1-\alpha_s}\;\varepsilon^*_s ."""
@@ -227,7 +254,10 @@ def _():
 # --- schedules ----------------------------------------------------------------------------------------------
 
 
-@checks("fwd-snr")
+@checks(
+    "fwd-snr",
+    on="what follows from this definition for data of variance 1, in four steps, and in the library",
+)
 def _():
     r"""\mathrm{SNR}(t) = \frac{\bar\alpha_t}{1-\bar\alpha_t} ."""
     # For data of variance 1: the variances of the signal and of all the noises in x_t.
@@ -246,7 +276,10 @@ def _():
     identity(snr / (1 + snr), kept)
 
 
-@checks("fwd-linear")
+@checks(
+    "fwd-linear",
+    on="the library's schedule by this definition, and evenly spaced numbers: 0.0001 to 0.02, T = 1000",
+)
 def _():
     r"""\beta_t = \beta_1 + \frac{t-1}{T-1}\,(\beta_T - \beta_1)."""
     # Evenly spaced values between the two ends; and the library's default.
@@ -256,7 +289,10 @@ def _():
     agree(schedules.linear(steps).alpha[1:], 1 - formula, 4 * EPS)
 
 
-@checks("fwd-cosine")
+@checks(
+    "fwd-cosine",
+    on="the library's schedule by this definition, T = 1000, t < T; its last β_t is the limit, 0.999",
+)
 def _():
     r"""\bar\alpha_t = \frac{f(t)}{f(0)}, \qquad f(t) = \cos^2\Big(\frac{t/T + s}{1+s}\cdot\frac{\pi}{2}\Big),
     \qquad s = 0.008 ."""
@@ -269,7 +305,9 @@ def _():
     agree(schedule.beta[-1], 0.999, 4 * EPS)
 
 
-@checks("fwd-sigmoid")
+@checks(
+    "fwd-sigmoid", on="the library's schedule by this definition, T = 40; and u_t on evenly spaced numbers"
+)
 def _():
     r"""\beta_t = 10^{-5} + (0.3 - 10^{-5})\;\mathrm{sigmoid}(u_t),
     \qquad u_t = -18 + 28\,\frac{t-1}{T-1} ."""
@@ -279,7 +317,10 @@ def _():
     agree(schedules.sigmoid(40).alpha[1:], 1 - formula, 4 * EPS)
 
 
-@checks("fwd-even")
+@checks(
+    "fwd-even",
+    on="the library's schedule by this definition, and numbers of constant ratio: 0.005 to 20, T = 100",
+)
 def _():
     r"""\log\sigma_t = \log\sigma_1 + \frac{t-1}{T-1}\,\big(\log\sigma_T - \log\sigma_1\big)."""
     # Each σ_t is the one before times the same factor; and the library's σ_t = SNR(t)^(−1/2).
@@ -298,7 +339,7 @@ def prior_gap(start):
     return sum(float(kl(x * WEIGHTS[T, 0], COVARIANCE[T, T], 0, 1)) for x in start)
 
 
-@checks("fwd-prior-gap")
+@checks("fwd-prior-gap", on="D = 3, one x_0, and a chain of four steps; the divergence by its definition")
 def _():
     r"""D_{\mathrm{KL}}\big(q(x_T\mid x_0)\,\big\|\,\mathcal N(0, I)\big) = \frac12\Big(\bar\alpha_T\,\lVert
     x_0\rVert^2 - D\,\bar\alpha_T - D\log(1-\bar\alpha_T)\Big)."""
@@ -307,7 +348,7 @@ def _():
     agree(formula, prior_gap(STARTS), ROUNDING)
 
 
-@checks("fwd-prior-gap-mean")
+@checks("fwd-prior-gap-mean", on="four data points of the plane in standard units, and a chain of four steps")
 def _():
     r"""\mathbb E_{x_0}\, D_{\mathrm{KL}}\big(q(x_T\mid x_0)\,\big\|\,\mathcal N(0, I)\big) = -\frac
     D2\,\log(1-\bar\alpha_T)."""
@@ -329,7 +370,7 @@ def by_bayes(likelihood):
     return joint / joint.sum()
 
 
-@checks("fwd-exact-return")
+@checks("fwd-exact-return", on="three data points of the plane, one x_T, and a chain of four steps")
 def _():
     r"""q(x_0 = x^{(i)}\mid x_T) = \frac{\mathcal N\big(x_T;\ \sqrt{\bar\alpha_T}\,x^{(i)},\ (1-\bar\alpha_T)
     I\big)}{\sum_j \mathcal N\big(x_T;\ \sqrt{\bar\alpha_T}\,x^{(j)},\ (1-\bar\alpha_T) I\big)} ."""
@@ -355,7 +396,10 @@ def known_and_cloud(data):
     return known, np.mean(known, axis=0)
 
 
-@checks("fwd-gap-split")
+@checks(
+    "fwd-gap-split",
+    on="data of three equally likely numbers, and a chain of two steps; neither part is near 0",
+)
 def _():
     r"""\begin{aligned} \mathbb E_{x_0} D_{\mathrm{KL}}\big(q(x_T\mid x_0)\,\big\|\,\mathcal N(0, I)\big) ={}
     & \mathbb E_{x_0} D_{\mathrm{KL}}\big(q(x_T\mid x_0)\,\big\|\,q(x_T)\big) \\ & +
@@ -372,7 +416,9 @@ def _():
 # --- the model, and its bound -------------------------------------------------------------------------------
 
 
-@checks("fwd-model")
+@checks(
+    "fwd-model", on="four linear-Gaussian steps, one number each: three paths, against the joint Gaussian"
+)
 def _():
     r"""p_\theta(x_{0:T}) = p(x_T)\,\prod_{t=1}^{T} p_\theta(x_{t-1}\mid x_t)."""
     # The states as linear functions of the model's noises: their joint Gaussian density.
@@ -381,7 +427,7 @@ def _():
         agree(math.prod(np.exp(steps)), joint_p().pdf(x), ROUNDING, relative=True)
 
 
-@checks("fwd-chain")
+@checks("fwd-chain", on="a chain of four steps, one number each: three paths, against the joint Gaussian")
 def _():
     r"""q(x_{1:T}\mid x_0) = \prod_{t=1}^{T} q(x_t\mid x_{t-1})."""
     for x in PATHS:
@@ -396,7 +442,10 @@ def over_latents(density):
     return density(*grid).sum() * 0.4**T
 
 
-@checks("fwd-evidence")
+@checks(
+    "fwd-evidence",
+    on="four linear-Gaussian steps, one number each, where p_θ(x_0) is a known Gaussian; one x_0",
+)
 def _():
     r"""\log p_\theta(x_0) = \log \int p_\theta(x_{0:T})\;dx_{1:T} ."""
 
@@ -407,7 +456,10 @@ def _():
     agree(math.log(over_latents(joint)), log_evidence(), ROUNDING)
 
 
-@checks("fwd-multiply")
+@checks(
+    "fwd-multiply",
+    on="a chain and a model of four linear-Gaussian steps, one number each, where p_θ(x_0) is known; one x_0",
+)
 def _():
     r"""\log p_\theta(x_0) = \log\, \mathbb E_{q(x_{1:T}\mid x_0)}\bigg[\frac{p_\theta(x_{0:T})}{q(x_{1:T}\mid
     x_0)}\bigg]."""
@@ -415,7 +467,10 @@ def _():
     agree(math.log(average), log_evidence(), ROUNDING)
 
 
-@checks("fwd-elbo")
+@checks(
+    "fwd-elbo",
+    on="a chain and a model of four linear-Gaussian steps, one number each, one x_0; what is lost is a KL",
+)
 def _():
     r"""\log p_\theta(x_0) \;\ge\; \mathbb E_{q(x_{1:T}\mid
     x_0)}\bigg[\log\frac{p_\theta(x_{0:T})}{q(x_{1:T}\mid x_0)}\bigg]."""
@@ -425,7 +480,7 @@ def _():
     exceeds(log_evidence(), elbo)
 
 
-@checks("fwd-log-ratio")
+@checks("fwd-log-ratio", on="a chain and a model of four linear-Gaussian steps, one number each: three paths")
 def _():
     r"""\log\frac{p_\theta(x_{0:T})}{q(x_{1:T}\mid x_0)} = \log p(x_T) + \sum_{t=1}^{T}\log
     p_\theta(x_{t-1}\mid x_t) - \sum_{t=1}^{T}\log q(x_t\mid x_{t-1})."""
@@ -435,7 +490,7 @@ def _():
         agree(norm.logpdf(x[T]) + back - there, log_model(*x[1:]) - log_chain(*x[1:]), ROUNDING)
 
 
-@checks("fwd-rename")
+@checks("fwd-rename", on="a model of four linear-Gaussian steps, one number each: three paths")
 def _():
     r"""\sum_{t=1}^{T}\log p_\theta(x_{t-1}\mid x_t) = \log p_\theta(x_0\mid x_1) + \sum_{t=1}^{T-1}\log
     p_\theta(x_t\mid x_{t+1})."""
@@ -446,7 +501,7 @@ def _():
         agree(renamed, joint_p().logpdf(x) - norm.logpdf(x[T]), ROUNDING)  # the joint density but for p(x_T)
 
 
-@checks("fwd-pairs")
+@checks("fwd-pairs", on="a chain and a model of four linear-Gaussian steps, one number each: three paths")
 def _():
     r"""\log\frac{p_\theta(x_{0:T})}{q(x_{1:T}\mid x_0)} = \log p_\theta(x_0\mid x_1) - \log\frac{q(x_T\mid
     x_{T-1})}{p(x_T)} - \sum_{t=1}^{T-1}\log\frac{q(x_t\mid x_{t-1})}{p_\theta(x_t\mid x_{t+1})} ."""
@@ -467,7 +522,10 @@ def as_divergence(t):
     return mean(divergence, t - 1, t + 1)
 
 
-@checks("fwd-first-form")
+@checks(
+    "fwd-first-form",
+    on="a chain and a model of four linear-Gaussian steps, one x_0; with KLs, each term of line 3 differs",
+)
 def _():
     r"""\begin{aligned} \log p_\theta(x_0) \;\ge\;\; & \mathbb E_{q(x_1\mid x_0)}\big[\log p_\theta(x_0\mid
     x_1)\big] \\ & - \mathbb E_{q(x_{T-1}\mid x_0)}\big[D_{\mathrm{KL}}\big(q(x_T\mid
@@ -490,7 +548,7 @@ def _():
     assert all(abs(as_divergence(t) - terms[t - 1]) > 0.01 for t in range(1, T))
 
 
-@checks("fwd-entropy")
+@checks("fwd-entropy", on="a chain of four steps, D = 3, one x_0")
 def _():
     r"""\mathbb E_{q(x_{t-1},\,x_t\mid x_0)}\big[\log q(x_t\mid x_{t-1})\big] = -\frac D2\,\log\big(2\pi
     e\,(1-\alpha_t)\big)."""
@@ -502,7 +560,7 @@ def _():
         agree(-D / 2 * math.log(2 * math.pi * math.e * (1 - ALPHA[t])), average(t), ROUNDING)
 
 
-@checks("fwd-consistency")
+@checks("fwd-consistency", on="a chain and a model of four linear-Gaussian steps, D = 3, one x_0")
 def _():
     r"""\begin{aligned} \mathbb E_{q(x_{t-1},\,x_t,\,x_{t+1}\mid x_0)}\Big[\log\frac{q(x_t\mid
     x_{t-1})}{p_\theta(x_t\mid x_{t+1})}\Big] ={} & \mathbb E_{q(x_t,\,x_{t+1}\mid x_0)}\big[-\log
@@ -537,13 +595,15 @@ def _():
 (REVERSE_MEAN,) = sp.solve(step(x_2, alpha, guess) - x_t, x_2)
 
 
-@checks("fwd-mean")
+@checks(
+    "fwd-mean", on="what follows from this definition: from there, a step with the guessed noise leads to x_t"
+)
 def _():
     r"""\mu_\theta(x_t, t) = \frac{x_t - \sqrt{1-\alpha_t}\;n_\theta(x_t, t)}{\sqrt{\alpha_t}} ."""
     identity((x_t - sp.sqrt(1 - alpha) * guess) / sp.sqrt(alpha), REVERSE_MEAN)
 
 
-@checks("fwd-noise-error")
+@checks("fwd-noise-error", on="D = 3: one x_{t−1}, one noise and one guess, in each of four steps")
 def _():
     r"""-\log p_\theta(x_{t-1}\mid x_t) = \frac{1}{2\alpha_t}\,\big\lVert \varepsilon^*_t - n_\theta(x_t,
     t)\big\rVert^2 + \frac D2\,\log\big(2\pi(1-\alpha_t)\big)."""
@@ -556,7 +616,10 @@ def _():
         agree(error / (2 * share) + D / 2 * math.log(2 * math.pi * (1 - share)), -density, ROUNDING)
 
 
-@checks("fwd-share")
+@checks(
+    "fwd-share",
+    on="what follows from this definition in four steps: the last one's share of the noise's variance",
+)
 def _():
     r"""\rho_t = \frac{1-\alpha_t}{1-\bar\alpha_t} ."""
     # Of the variances of all noises in x_t, that of the last step.
@@ -564,7 +627,7 @@ def _():
         agree((1 - ALPHA[t]) / (1 - KEPT[t]), WEIGHTS[t, t] ** 2 / (WEIGHTS[t, 1:] ** 2).sum(), ROUNDING)
 
 
-@checks("fwd-unexplained")
+@checks("fwd-unexplained", on="a chain of four steps, by the weights of its noises; D = 3")
 def _():
     r"""\mathbb E\,\big\lVert \varepsilon^*_t - \sqrt{\rho_t}\;\varepsilon\big\rVert^2 = (1-\rho_t)\,D ."""
     # A sum of independent noises of variance 1: the squares of its weights add up.
@@ -578,7 +641,10 @@ def _():
 # --- the lens, an exercise ----------------------------------------------------------------------------------
 
 
-@checks("fwd-beta-tilde")
+@checks(
+    "fwd-beta-tilde",
+    on="a chain of four steps, one number each: the joint Gaussian of x_{t−1} and x_t, given x_0",
+)
 def _():
     r"""\tilde\beta_t = \frac{(1-\alpha_t)(1-\bar\alpha_{t-1})}{1-\bar\alpha_t},"""
     # x_{t−1} and x_t are jointly Gaussian given x_0: the rule for conditioning one on the other.
@@ -588,7 +654,10 @@ def _():
         agree(formula, var - covariance**2 / COVARIANCE[t, t], ROUNDING)
 
 
-@checks("fwd-between")
+@checks(
+    "fwd-between",
+    on="a chain of four steps: the weights of x_s and of the noises after it in x_t, for all s < t",
+)
 def _():
     r"""q(x_t\mid x_s) = \mathcal N\Big(x_t;\ \sqrt{\bar\alpha_t/\bar\alpha_s}\;x_s,\
     \big(1-\bar\alpha_t/\bar\alpha_s\big) I\Big)."""
