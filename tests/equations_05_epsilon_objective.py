@@ -139,7 +139,10 @@ def mean_over_noise(f, nodes=80):
 ONE_MORE = sp.sqrt(alpha) * (sp.sqrt(before) * x_0 + sp.sqrt(1 - before) * e_1) + sp.sqrt(1 - alpha) * e_2
 
 
-@checks("eps-jump")
+@checks(
+    "eps-jump",
+    on="a jump to t − 1 and a step: the mix of both noises as ε; the squared weights in it add up to 1",
+)
 def _():
     r"""x_t = \sqrt{\bar\alpha_t}\,x_0 + \sqrt{1-\bar\alpha_t}\;\varepsilon, \qquad \varepsilon \sim
     \mathcal N(0, I)."""
@@ -151,7 +154,10 @@ def _():
     identity(sp.sqrt(now) * x_0 + sp.sqrt(1 - now) * eps, jump())
 
 
-@checks("eps-snr")
+@checks(
+    "eps-snr",
+    on="what follows from this definition for data of variance 1: the squared weights of x_0 and of ε in x_t",
+)
 def _():
     r"""\mathrm{SNR}(t) = \frac{\bar\alpha_t}{1-\bar\alpha_t}."""
     signal, noise = sp.diff(jump(), x_0), sp.diff(jump(), eps)
@@ -183,7 +189,10 @@ def _():
     identity((1 - alpha) * (1 - before) / (1 - now), bayes_var())
 
 
-@checks("eps-bound")
+@checks(
+    "eps-bound",
+    on="a chain and a model of four linear-Gaussian steps, one number each, one x_0; what is lost is a KL",
+)
 def _():
     r"""-\log p_\theta(x_0) \;\le\; \mathcal L_{\text{prior}} + \sum_{t=1}^{T} \mathcal L_t ."""
     bound = prior_term() + sum(term(t) for t in range(1, T + 1))
@@ -191,13 +200,19 @@ def _():
     agree(bound - gap(), -log_evidence(), ROUNDING)  # what is lost is a KL divergence of the latents
 
 
-@checks("eps-prior")
+@checks(
+    "eps-prior",
+    on="this definition, for a chain of four steps, one number each, one x_0: the average of a log ratio",
+)
 def _():
     r"""\mathcal L_{\text{prior}} = D_{\mathrm{KL}}\big(q(x_T\mid x_0)\,\big\|\,\mathcal N(0, I)\big)."""
     agree(kl(math.sqrt(KEPT[T]) * START, 1 - KEPT[T], 0, 1), prior_term(), ROUNDING)
 
 
-@checks("eps-kl-term")
+@checks(
+    "eps-kl-term",
+    on="this definition, for a chain and a model of four linear-Gaussian steps: averages of log ratios",
+)
 def _():
     r"""\mathcal L_t = \mathbb E_{q(x_t\mid x_0)}\, D_{\mathrm{KL}}\big(q(x_{t-1}\mid x_t,
     x_0)\,\big\|\,p_\theta(x_{t-1}\mid x_t)\big), \qquad t = 2,\dots,T,"""
@@ -210,7 +225,10 @@ def _():
         agree(mean(lambda x, t=t: divergence(x, t), t), term(t), ROUNDING)
 
 
-@checks("eps-first-term")
+@checks(
+    "eps-first-term",
+    on="this definition, for a linear-Gaussian step to one x_0, where the average has a closed form",
+)
 def _():
     r"""\mathcal L_1 = \mathbb E_{q(x_1\mid x_0)}\big[-\log p_\theta(x_0\mid x_1)\big]."""
     agree(mean(lambda x: -log_p(START, x, 1), 1), term(1), ROUNDING)
@@ -219,7 +237,10 @@ def _():
 # --- matched variances, and x_0 -----------------------------------------------------------------------------
 
 
-@checks("eps-model")
+@checks(
+    "eps-model",
+    on="what follows from this choice, for four steps, given x_0: with the right mean it is the posterior",
+)
 def _():
     r"""p_\theta(x_{t-1}\mid x_t) = \mathcal N\big(x_{t-1};\ \mu_\theta(x_t, t),\ \tilde\beta_t I\big)."""
     # With the right mean this is the posterior by Bayes' rule, and another variance leaves something of L_t.
@@ -231,7 +252,7 @@ def _():
         assert all(kl(centre, var, centre, share * var).min() > 1e-3 for share in (0.9, 1.1))
 
 
-@checks("eps-kl")
+@checks("eps-kl", on="D = 3, one a, one b, r = 0.6 and s = 0.9; the divergence by its definition")
 def _():
     r"""D_{\mathrm{KL}}\big(\mathcal N(a, r^2I)\,\big\|\,\mathcal N(b, s^2I)\big) =
     \frac{D}{2}\Big(\frac{r^2}{s^2} - 1 - \log\frac{r^2}{s^2}\Big) + \frac{\lVert a-b\rVert^2}{2s^2}."""
@@ -241,7 +262,11 @@ def _():
     agree(formula, kl(a, r**2, b, s**2).sum(), ROUNDING)
 
 
-@checks("eps-kl-matched", alike={"kl(model, beta_tilde, centre, var)": "symmetric at equal variances"})
+@checks(
+    "eps-kl-matched",
+    on="a chain and a model of four linear-Gaussian steps, one number each, one x_0; three points x_t",
+    alike={"kl(model, beta_tilde, centre, var)": "symmetric at equal variances"},
+)
 def _():
     r"""D_{\mathrm{KL}}\big(q(x_{t-1}\mid x_t, x_0)\,\big\|\,p_\theta(x_{t-1}\mid x_t)\big) =
     \frac{1}{2\tilde\beta_t}\,\big\lVert \mu_q(x_t, x_0) - \mu_\theta(x_t, t)\big\rVert^2 ."""
@@ -252,7 +277,10 @@ def _():
         agree(kl(centre, var, model, beta_tilde), 1 / (2 * beta_tilde) * (centre - model) ** 2, ROUNDING)
 
 
-@checks("eps-mean-x0")
+@checks(
+    "eps-mean-x0",
+    on="what follows from this choice: it is the mean by Bayes' rule with x̂_0 in the place of x_0",
+)
 def _():
     r"""\mu_\theta(x_t, t) = \frac{\sqrt{\alpha_t}\,(1-\bar\alpha_{t-1})}{1-\bar\alpha_t}\,x_t +
     \frac{\sqrt{\bar\alpha_{t-1}}\,(1-\alpha_t)}{1-\bar\alpha_t}\,\hat x_0(x_t, t)."""
@@ -316,7 +344,10 @@ def _():
     identity(((x_t - sp.sqrt(1 - now) * eps) / sp.sqrt(now)).subs(x_t, jump()), x_0)
 
 
-@checks("eps-x0-hat")
+@checks(
+    "eps-x0-hat",
+    on="what follows from this definition: from there, a jump with the guessed noise leads to x_t",
+)
 def _():
     r"""\hat x_0(x_t, t) = \frac{x_t - \sqrt{1-\bar\alpha_t}\;\varepsilon_\theta(x_t,
     t)}{\sqrt{\bar\alpha_t}} ."""
@@ -357,7 +388,10 @@ def matched_term(t):
     return mean(divergence, t)
 
 
-@checks("eps-objective")
+@checks(
+    "eps-objective",
+    on="every ε_θ without the averages; with them, four steps, one number each, one x_0, a linear ε_θ",
+)
 def _():
     r"""\mathcal L_t = \frac12\Big(\frac{\mathrm{SNR}(t-1)}{\mathrm{SNR}(t)} - 1\Big)\;\mathbb
     E_{\varepsilon}\,\big\lVert \varepsilon - \varepsilon_\theta(x_t, t)\big\rVert^2, \qquad t =
@@ -382,7 +416,7 @@ def _():
     identity((snr(before) / snr(now) - 1) / 2, (1 - alpha) ** 2 / (2 * bayes_var() * alpha * (1 - now)))
 
 
-@checks("eps-first-objective")
+@checks("eps-first-objective", on="D = 3, one x_0, and a linear ε_θ")
 def _():
     r"""\mathcal L_1 = \frac{1}{2\bar\alpha_1}\;\mathbb E_{\varepsilon}\,\big\lVert \varepsilon -
     \varepsilon_\theta(x_1, 1)\big\rVert^2 + \frac D2 \log\big(2\pi(1-\bar\alpha_1)\big)."""
@@ -443,7 +477,7 @@ def _():
 # --- training and sampling ----------------------------------------------------------------------------------
 
 
-@checks("eps-one-t")
+@checks("eps-one-t", on="seven symbols for the proof; for the draws, four numbers in the place of the terms")
 def _():
     r"""\sum_{t=1}^{T} \mathcal L_t = T\;\mathbb E_{t\sim\mathcal U\{1,\dots,T\}}\big[\mathcal L_t\big]."""
     terms = np.array([0.2, -1.0, 6.5, 12.0])  # none near their mean, so that none can be missing
@@ -460,7 +494,10 @@ def squared_error(t, start):
     return network(WEIGHTS[t, 0] * start, t) ** 2 + (1 - own) ** 2
 
 
-@checks("eps-simple")
+@checks(
+    "eps-simple",
+    on="this definition, for data of two numbers, a chain of four steps and a linear ε_θ, with a closed form",
+)
 def _():
     r"""L_{\text{simple}} = \mathbb E_{t\sim\mathcal U\{1,\dots,T\},\;x_0,\;\varepsilon}\,\big\lVert
     \varepsilon - \varepsilon_\theta\big(\sqrt{\bar\alpha_t}\,x_0 +
@@ -479,7 +516,10 @@ def _():
     agree(loss, exact, ROUNDING)
 
 
-@checks("eps-sample")
+@checks(
+    "eps-sample",
+    on="data of one point, so that ε is known: in four steps, quantiles of x_{t−1} are the posterior's",
+)
 def _():
     r"""x_{t-1} = \mu_\theta(x_t, t) + \sqrt{\tilde\beta_t}\;z_t, \qquad z_t \sim \mathcal N(0, I), \qquad
     t = T, T-1, \dots, 1."""
@@ -502,7 +542,10 @@ def _():
 V = sp.sqrt(now) * eps - sp.sqrt(1 - now) * x_0
 
 
-@checks("eps-v")
+@checks(
+    "eps-v",
+    on="what follows from this definition: (x_t, v) is (x_0, ε) turned by an angle whose cosine is √ᾱ_t",
+)
 def _():
     r"""v = \sqrt{\bar\alpha_t}\;\varepsilon - \sqrt{1-\bar\alpha_t}\;x_0 ."""
     # (x_t, v) is (x_0, ε) turned by an angle whose cosine is √ᾱ_t: lengths and orientation stay.
@@ -540,7 +583,7 @@ def mean_over_states(f, kept):
     return sum(f(start, x) @ density[start] for start in density) * 0.02
 
 
-@checks("eps-irreducible")
+@checks("eps-irreducible", on="data that is −1 or 1, ᾱ_t = 0.3, and sin(2 x_t) as the guess")
 def _():
     r"""\mathbb E\,\lVert x_0 - \hat x_0\rVert^2 = \mathbb E\,\lVert m(x_t) - \hat x_0\rVert^2 + \mathbb
     E\,\lVert x_0 - m(x_t)\rVert^2 ."""
