@@ -105,7 +105,7 @@ def check_batch(t: int | Tensor, x: Tensor, name: str) -> None:
 def check_same_shape(a: Tensor, b: Tensor, names: str) -> None:
     """Raise `ValueError` unless two tensors, called `names` in the message, have the same shape and type."""
     if a.shape != b.shape:
-        raise ValueError(f"{names} have shapes {tuple(a.shape)} and {tuple(b.shape)}; they must be the same")
+        raise ValueError(f"{names} have shapes {tuple(a.shape)} and {tuple(b.shape)}; pass both in one shape")
     check_same_type(a, b, names)
 
 
@@ -129,7 +129,11 @@ def check_choice(value: str, name: str, choices: tuple[str, ...]) -> None:
 
 def check_number(value: float, name: str, wanted: str = "a number, such as 0.1") -> None:
     """Raise `ValueError` unless `value` is a finite real number; the message says what is `wanted`."""
-    if not isinstance(value, Real) or not math.isfinite(value):
+    try:
+        good = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond all floats
+        good = False
+    if not good:
         raise ValueError(f"{name} = {value!r}; pass {wanted}")
 
 

@@ -10,7 +10,7 @@ from torch import Generator, Tensor
 from diffusion_lib.checks import NotFiniteError, check_generator, check_tensor, check_type
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gaussian:
     """N(mean, diag(var)), one for each row of a batch.
 

@@ -17,6 +17,7 @@ from diffusion_lib.checks import (
     check_points,
     check_t,
     check_tensor,
+    check_type,
     check_weights,
 )
 from diffusion_lib.gaussians import Gaussian
@@ -42,6 +43,7 @@ class GaussianMLP(nn.Module):
         super().__init__()
         check_count(n_in, "n_in")
         check_count(n_out, "n_out")
+        check_type(skip, "skip", bool, "True")
         self.n_in = n_in
         self.skip, self.widen = skip, n_out - n_in
         self.body = mlp(n_in * (1 + 2 * len(FREQUENCIES)), 2 * n_out, width)

@@ -21,7 +21,7 @@ from diffusion_lib.checks import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Schedule:
     """α_t and ᾱ_t for t = 0…T.
 
@@ -35,7 +35,7 @@ class Schedule:
     alpha_bar: Tensor = field(init=False)
 
     def __post_init__(self):
-        alpha = _numbers(self.alpha, "alpha")
+        alpha = _numbers(self.alpha, "alpha").clone()  # the caller may go on to change theirs
         if alpha.ndim != 1 or len(alpha) < 2:
             raise ValueError(
                 f"alpha has shape {tuple(alpha.shape)}; pass the T + 1 values α_0 = 1, α_1, …, α_T with T ≥ 1"
@@ -112,7 +112,8 @@ def check_points_at(
 def at(values: Tensor, t: int | Tensor, x: Tensor) -> Tensor:
     """`values[t]` in the dtype of `x`, shaped to multiply x.
 
-    That is (1, 1) or (B, 1) for points x (B, 2), and (S, 1, 1) for groups x (S, B, 2) with one step each.
+    That is (1, 1) or (B, 1) for points x (B, 2), and (S, 1, 1) for groups x (S, B, 2) with one step each. A
+    negative t counts from the end, as everywhere in Python: it is for the callers to refuse it.
     """
     try:
         t = torch.as_tensor(t)
@@ -138,7 +139,8 @@ def linear(T: int = 1000, beta_1: float | None = None, beta_T: float | None = No
     check_number(beta_T, "beta_T", "a number in (0, 1)")
     if not (0 < beta_1 < 1 and 0 < beta_T < 1):
         raise ValueError(
-            f"beta_1 = {beta_1:g} and beta_T = {beta_T:g} for T = {T}; both must lie in (0, 1): take T > 20"
+            f"beta_1 = {beta_1:g} and beta_T = {beta_T:g} for T = {T}; both must lie in (0, 1): "
+            "pass such numbers, or leave both out and take T > 20"
         )
     return Schedule.from_beta(torch.linspace(beta_1, beta_T, T, dtype=torch.float64))
 

@@ -89,8 +89,8 @@ def train(
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+            run.losses.append(loss.item())  # at once: an interrupt after it must find the step counted
             rate.step()
-            run.losses.append(loss.item())
             run.seconds += time.perf_counter() - start
             if on_step is not None:
                 on_step(run)

@@ -53,7 +53,8 @@ class VAE(nn.Module):
         least_std: float = 0.02,
     ):
         super().__init__()
-        if type(latent) is not int or latent not in (1, 2):
+        check_count(latent, "latent")
+        if latent > 2:
             raise ValueError(f"latent = {latent!r}; choose 1 or 2, a line or a plane")
         for std, name in ((decoder_std, "decoder_std"), (least_std, "least_std")):
             if std is not None or name == "least_std":

@@ -121,6 +121,15 @@ def test_at_gives_one_entry_to_each_group():
     assert groups.dtype == torch.float32
 
 
+def test_a_schedule_keeps_its_values_and_equals_itself():
+    alpha = torch.tensor([1.0, 0.9, 0.5], dtype=torch.float64)
+    schedule = Schedule(alpha)
+    alpha[1] = 0.1
+    assert schedule.alpha.tolist() == [1, 0.9, 0.5]
+    assert schedule == schedule
+    assert schedule != Schedule(alpha)
+
+
 @pytest.mark.parametrize("name", MAKERS)
 @pytest.mark.parametrize("T", [0, -1, 10.5, True])
 def test_a_chain_has_a_whole_number_of_steps(name, T):
@@ -135,6 +144,8 @@ def test_a_chain_has_a_whole_number_of_steps(name, T):
         (lambda: schedules.linear(100, beta_1=0.0), ("beta_1 = 0", "(0, 1)")),
         (lambda: schedules.linear(100, beta_T=math.nan), ("beta_T = nan", "(0, 1)")),
         (lambda: schedules.cosine(10, s=-1), ("s = -1", "s ≥ 0")),
+        (lambda: schedules.cosine(10, s=10**400), ("s = 1000", "number")),
+        (lambda: schedules.even_log_snr(10, sigma_min=True), ("sigma_min = True", "number")),
         (lambda: schedules.cosine(10, beta_max=1.0), ("beta_max = 1.0", "between 0 and 1")),
         (lambda: schedules.even_log_snr(1), ("T = 1", "at least 2")),
         (lambda: schedules.even_log_snr(10, sigma_min=0), ("sigma_min = 0", "0 < sigma_min")),

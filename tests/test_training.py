@@ -131,6 +131,21 @@ def test_an_interrupt_keeps_what_was_learnt():
     assert not torch.equal(model.point, seen[0])
 
 
+def test_an_interrupt_after_a_step_finds_it_counted(monkeypatch):
+    model, steps = Centre(), []
+
+    def stop_after_seven(self):
+        steps.append(model.point.detach().clone())
+        if len(steps) == 8:  # the first is that of the rate's start
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch.optim.lr_scheduler.LambdaLR, "step", stop_after_seven)
+    with pytest.warns(UserWarning, match="The model is that of step"):
+        run = train(model, points(), steps=100, generator=seeded())
+    assert run.kept == len(steps) - 1
+    assert not torch.equal(steps[-1], steps[-2])
+
+
 def weights_after(step, steps):
     """The weights that an undisturbed run of `steps` steps has after step number `step`; 0 is the start."""
     model = Centre()

@@ -268,7 +268,7 @@ def test_training_finds_the_cause_behind_a_diagonal():
     ("settings", "parts"),
     [
         ({"latent": 3}, ("latent = 3", "1 or 2")),
-        ({"latent": 0}, ("latent = 0", "1 or 2")),
+        ({"latent": 0}, ("latent = 0", "at least 1")),
         ({"width": 0}, ("width = 0", "at least 1")),
         ({"hidden": 0}, ("hidden = 0", "at least 1")),
         ({"decoder_std": 0.0}, ("decoder_std = 0.0", "positive")),

@@ -119,8 +119,10 @@ def show(page: Page, text: str) -> None:
     """Open a document that lies in the folder of the pages, so that their pictures are found."""
     place = BOOK / "print.html"
     place.write_text(text, encoding="utf-8")
-    page.goto(place.as_uri())
-    place.unlink()
+    try:
+        page.goto(place.as_uri())
+    finally:
+        place.unlink()
 
 
 def page_numbers(path: Path) -> list[int]:

@@ -15,6 +15,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "_build" / "html" / "book" / "index.html"
 PICTURE = ROOT / "book" / "assets" / "screenshot.png"
+NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
 SIZE = {"width": 1280, "height": 800}
 SHARE = 0.75  # of the widget's frames: noise on its way to data
 
@@ -26,8 +27,8 @@ SET_SLIDER = """(slider, share) => {
 
 def find_chromium() -> str:
     """The path of Chromium; exit with a hint where there is none."""
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-    return found or sys.exit("No Chromium found: install it, or set CHROMIUM to its path.")
+    found = [path for path in map(shutil.which, [os.environ.get("CHROMIUM", ""), *NAMES]) if path]
+    return found[0] if found else sys.exit("No Chromium found: install it, or set CHROMIUM to its path.")
 
 
 def main() -> None:

@@ -45,7 +45,8 @@ MENDS = (
 )
 
 INLINE_SCRIPT = re.compile(r"<script(?P<options>[^>]*)>(?P<code>.*?)</script>", re.DOTALL)
-HANDLER = re.compile(r"<[a-z][^<>]* on[a-z]+=\"(?P<code>[^\"]*)\"")
+TAG = re.compile(r"<[a-z](?:[^<>\"]|\"[^\"]*\")*>")
+HANDLER = re.compile(r"\son[a-z]+=\"(?P<code>[^\"]*)\"")
 HEAD = re.compile(r'<meta charset="utf-8" ?/?>')
 # A page opened as a file has an address that not all browsers count as 'self'.
 OWN_FILES = "'self' file:"
@@ -64,7 +65,7 @@ def mend(text):
 
 def handlers(text):
     """The code of a page's attributes, such as onclick."""
-    return [html.unescape(match["code"]) for match in HANDLER.finditer(text)]
+    return [html.unescape(code) for tag in TAG.findall(text) for code in HANDLER.findall(tag)]
 
 
 def protect(text, known):

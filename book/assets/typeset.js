@@ -15,8 +15,8 @@
 
   /** Formulas above the place change its height: who arrives inside the page must find it where it stays. */
   function arrivesInside() {
-    const [{ type }] = performance.getEntriesByType("navigation");
-    return window.location.hash !== "" || type !== "navigate"; // not a link: reloading, or coming back
+    const [arrival] = performance.getEntriesByType("navigation");
+    return window.location.hash !== "" || arrival?.type !== "navigate"; // not a link: reloading, or coming back
   }
 
   /** A moment in which the browser shows what there is; a page in a hidden tab need not show anything. */

@@ -125,7 +125,7 @@ def arrows(
     blocks = [_rows(start, "start"), _rows(end, "end")]
     shapes = [block.shape for block in blocks]
     if shapes[0] != shapes[1]:
-        raise ValueError(f"start and end have shapes {shapes[0]} and {shapes[1]}; they must be the same")
+        raise ValueError(f"start and end have shapes {shapes[0]} and {shapes[1]}; pass both in one shape")
     return _layer("arrows", role, panel, blocks, faint=faint, name=name)
 
 

@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+
+expect.set_options(timeout=20_000)  # milliseconds: a busy machine is slow, and waiting costs nothing
 
 ROOT = Path(__file__).parents[2]
 SITE = Path(os.environ.get("BOOK_SITE", ROOT / "_build" / "html"))
@@ -124,6 +127,7 @@ def open_page(chromium: Browser) -> Iterator[Callable[..., Page]]:
 
     def open_page(url: str, width: int = 1280, **settings) -> Page:
         context = chromium.new_context(viewport={"width": width, "height": 900}, **settings)
+        context.set_default_timeout(60_000)
         contexts.append(context)
         stay_local(context)
         page = context.new_page()
@@ -143,6 +147,14 @@ PIXELS = "root => [...root.querySelectorAll('canvas')].map((canvas) => canvas.to
 
 def pixels(root: Locator) -> str:
     return root.evaluate(PIXELS)
+
+
+def until(condition: Callable[[], bool], page: Page, seconds: float = 20) -> bool:
+    """Ask again and again, with the page running on, until the answer is yes; whether it was."""
+    end = time.monotonic() + seconds
+    while not (met := condition()) and time.monotonic() < end:
+        page.wait_for_timeout(100)
+    return met
 
 
 def steppers(page: Page) -> list[Locator]:

@@ -5,6 +5,7 @@ import re
 import pytest
 from conftest import PAGES, SITE
 from playwright.sync_api import expect
+from test_pages import FINISH_MATH, TWO_FRAMES
 
 CHAPTERS = [page for page in PAGES if re.fullmatch(r"book/\d\d_\w+\.html", page)]
 NOTE = re.compile(
@@ -30,6 +31,8 @@ def test_every_equation_says_how_it_was_checked(chapter):
 def number(open_page, served):
     """The first equation of the first chapter, in a window with a mouse."""
     page = open_page(served + CHAPTERS[0])
+    page.wait_for_function(FINISH_MATH)
+    page.evaluate("document.fonts.ready.then(() => true)")  # a test may leave the page at once
     number = page.locator(".eq-number").first
     number.scroll_into_view_if_needed()
     return number
@@ -54,6 +57,8 @@ def test_note_opens_on_hover_and_can_be_reached(number):
 
 def test_note_opens_beside_the_equation_and_inside_the_window(number):
     number.hover()
+    expect(note_of(number)).to_be_visible()
+    number.page.evaluate(TWO_FRAMES)  # it is moved to its place once it is open
     note, window = note_of(number).bounding_box(), number.page.viewport_size
     beside = number.locator("xpath=ancestor::div[contains(@class, 'math')]").bounding_box()
     assert 0 <= note["x"] <= note["x"] + note["width"] <= window["width"]

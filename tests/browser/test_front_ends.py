@@ -16,12 +16,13 @@ import pytest
 from conftest import ROOT, stay_local
 from playwright.sync_api import Browser, Locator, Page, expect
 
-pytestmark = pytest.mark.xdist_group("front ends")  # one at a time: training is fast, and needs its core
+pytestmark = pytest.mark.xdist_group("front ends")  # one at a time: each starts a server and a kernel
 
 START_SECONDS = 60
 RUN_SECONDS = 240
 CHAPTER_SECONDS = 900
-HALF_WAY = 8  # pictures taken in the first fifth of the steps: time enough to reach for the menu
+STEPS = 8000  # four times the chapter's: time enough to reach for the menu before training ends
+HALF_WAY = 8  # pictures, which are taken in the first fifth of the steps
 
 PATHS = {"lab": "lab/workspaces/test/tree", "notebook": "notebooks"}
 ALL = [pytest.param(name, marks=pytest.mark.long) for name in PATHS]
@@ -60,8 +61,16 @@ WIDGETS = sum(word in cell.source for cell in CODE for word in ("train_live(", "
 
 def chapter_to_the_cell_after_the_live_one() -> nbformat.NotebookNode:
     """The chapter's code up to there, and a question to the kernel in between."""
-    cells = [*CODE[: LIVE + 1], nbformat.v4.new_code_cell(ASK), CODE[LIVE + 1]]
-    return nbformat.v4.new_notebook(cells=deepcopy(cells), metadata=CHAPTER.metadata)
+    cells = deepcopy([*CODE[: LIVE + 1], nbformat.v4.new_code_cell(ASK), CODE[LIVE + 1]])
+    cells[LIVE].source = live_cell(STEPS)
+    return nbformat.v4.new_notebook(cells=cells, metadata=CHAPTER.metadata)
+
+
+def live_cell(steps: int) -> str:
+    """The live cell, with so many steps."""
+    source = CODE[LIVE].source
+    assert source.count("steps=2000") == 1
+    return source.replace("steps=2000", f"steps={steps}")
 
 
 def settings(folder: Path) -> None:
@@ -169,6 +178,7 @@ def step(stepper: Locator) -> None:
         assert int(stepper.get_attribute("data-frame")) % (last + 1) == place, f"{key}, of {frames} frames"
 
 
+@pytest.mark.timeout(3 * RUN_SECONDS + 2 * START_SECONDS)
 @pytest.mark.parametrize("front_end", LAB_FIRST)
 def test_the_live_cell_is_watched_interrupted_and_run_again(open_notebook, front_end):
     page = open_notebook(front_end, chapter_to_the_cell_after_the_live_one())
@@ -186,13 +196,13 @@ def test_the_live_cell_is_watched_interrupted_and_run_again(open_notebook, front
     assert truths == ["finite: True", "moved: True", "as seen: True"]
     done, kept, seen = map(int, steps.removeprefix("steps: ").split())
     assert done == kept == seen
-    assert 0 < done < 2000
+    assert 0 < done < STEPS
     said = f"interrupted. The model is that of step {done}"
     assert f"Training ended early: {said}." in output(live, "stderr")
     expect(stepper).to_contain_text(f"Ended at step {done}: {said}: distance to data")
     step(stepper)
 
-    rewrite(page, live, CODE[LIVE].source.replace("steps=2000", "steps=200"))
+    rewrite(page, live, live_cell(200))
     page.keyboard.press("ControlOrMeta+Enter")
     wait_for_run(page, live, LIVE + 4)
     expect(stepper).to_have_count(1)

@@ -35,11 +35,13 @@ DROP_REPEATED = """() => {
     if (met[word.className] > 5) word.remove();
   }
 }"""
-# A transition or animation that ends, like that of the theme's colours from light to dark, has ended.
-SETTLE = """() => Promise.allSettled(
-  document.getAnimations()
-    .filter((one) => one.playState === "running" && Number.isFinite(one.effect.getComputedTiming().endTime))
-    .map((one) => one.finished))"""
+# Transitions and animations that end, like that of the theme's colours from light to dark, have ended.
+SETTLE = """async () => {
+  const ends = ({ effect, playState }) =>
+    playState === "running" && Number.isFinite(effect.getComputedTiming().endTime);
+  for (let running; (running = document.getAnimations().filter(ends)).length; )
+    await Promise.allSettled(running.map((one) => one.finished)); // the end of one may start another
+}"""
 COLOURS = """root => [...root.querySelectorAll('canvas')].map((canvas) => new Set(new Uint32Array(
   canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.buffer)).size)"""
 
@@ -152,10 +154,12 @@ def watched(open_page, address: str) -> Page:
 # Below the bar at the top, and not further than a line or two. The browser scrolls there smoothly.
 # (`wait_for_function` would evaluate text again and again, which the pages' policy forbids.)
 ARRIVED = """async () => {
-  const end = performance.now() + 10_000;
+  const end = performance.now() + 20_000;
+  let there = 0;
   while (performance.now() < end) {
     const { top } = document.getElementById("exercises").getBoundingClientRect();
-    if (40 < top && top < 120) return true;
+    there = 40 < top && top < 120 ? there + 1 : 0;
+    if (there === 20) return true; // it has come to rest there
     await new Promise(requestAnimationFrame);
   }
   return false;

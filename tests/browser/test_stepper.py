@@ -5,7 +5,7 @@ import json
 import re
 
 import pytest
-from conftest import pixels, steppers
+from conftest import pixels, steppers, until
 from playwright.sync_api import Locator, expect
 
 from diffusion_lib.widgets import Axis, Frame, Panel, Stepper, labels, points
@@ -128,9 +128,14 @@ def test_slider_can_be_dragged(hero):
     slider = hero.get_by_role("slider").last
     slider.press("Home")
     before = pixels(hero)
-    box = slider.bounding_box()
-    slider.click(position={"x": box["width"] / 2, "y": box["height"] / 2})
-    assert 0 < frame(hero) < int(hero.get_attribute("data-frames")) - 1
+    box, mouse = slider.bounding_box(), hero.page.mouse
+    middle = box["y"] + box["height"] / 2
+    mouse.move(box["x"] + box["width"] / 4, middle)
+    mouse.down()
+    first = frame(hero)
+    mouse.move(box["x"] + box["width"] / 2, middle, steps=4)
+    mouse.up()
+    assert 0 < first < frame(hero) < int(hero.get_attribute("data-frames")) - 1
     assert pixels(hero) != before
 
 
@@ -251,10 +256,14 @@ def test_playing_rests_while_out_of_sight(hero):
     hero.get_by_role("slider").last.press("Home")
     page.keyboard.press("Space")
     page.evaluate("document.body.style.paddingTop = '5000px'")
-    page.wait_for_timeout(200)
+
+    def rests():
+        now = frame(hero)
+        page.wait_for_timeout(400)
+        return frame(hero) == now
+
+    assert until(rests, page)
     resting = frame(hero)
-    page.wait_for_timeout(400)
-    assert frame(hero) == resting
     page.evaluate("document.body.style.paddingTop = 0")
     expect(hero).not_to_have_attribute("data-frame", str(resting))
 

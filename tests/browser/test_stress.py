@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import pixels
+from conftest import pixels, until
 from playwright.sync_api import expect
 from test_strips import PLACE
 
@@ -65,8 +65,7 @@ def test_window_changes_while_a_widget_plays(open_page, served):
     before = pixels(root)
     page.set_viewport_size({"width": 900, "height": 700})
     page.set_viewport_size({"width": 1280, "height": 700})
-    page.wait_for_timeout(200)
-    assert pixels(root) == before, "going there and back has changed the drawing"
+    assert until(lambda: pixels(root) == before, page), "going there and back has changed the drawing"
 
 
 @pytest.fixture
