@@ -503,8 +503,9 @@ def _():
 
 @checks("fwd-pairs", on="a chain and a model of four linear-Gaussian steps, one number each: three paths")
 def _():
-    r"""\log\frac{p_\theta(x_{0:T})}{q(x_{1:T}\mid x_0)} = \log p_\theta(x_0\mid x_1) - \log\frac{q(x_T\mid
-    x_{T-1})}{p(x_T)} - \sum_{t=1}^{T-1}\log\frac{q(x_t\mid x_{t-1})}{p_\theta(x_t\mid x_{t+1})} ."""
+    r"""\begin{aligned} \log\frac{p_\theta(x_{0:T})}{q(x_{1:T}\mid x_0)} ={} & \log p_\theta(x_0\mid x_1) -
+    \log\frac{q(x_T\mid x_{T-1})}{p(x_T)} \\ & - \sum_{t=1}^{T-1}\log\frac{q(x_t\mid
+    x_{t-1})}{p_\theta(x_t\mid x_{t+1})} . \end{aligned}"""
     for x in PATHS:
         pairs = [log_q(x[t], x[t - 1], t) - log_p(x[t], x[t + 1], t + 1) for t in range(1, T)]
         prior = log_q(x[T], x[T - 1], T) - norm.logpdf(x[T])
