@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest
 WORKERS := -n auto --maxprocesses=4
 CACHE := JUPYTERCACHE=_build/.jupyter_cache $(BIN)/jcache
 
-# One thread a process: the networks are small, two processes run at a time, and sums are added in the same
+# One thread a process: the networks are small, a few processes run at a time, and sums are added in the same
 # order on every machine, so the checked numbers in the notebooks are the same everywhere.
 export OMP_NUM_THREADS := 1
 

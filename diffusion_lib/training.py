@@ -73,8 +73,7 @@ def train(
     parameters = list(model.parameters())
     optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: warm_up_and_cosine(i, steps))
-    run, diverged = TrainingRun(), ""
-    good_weights, good_step = copy.deepcopy(model.state_dict()), 0
+    run, good, diverged = TrainingRun(), _GoodWeights(model), ""
     try:
         for i in range(steps):
             start = time.perf_counter()
@@ -85,7 +84,7 @@ def train(
                 break
             # Weights are good once they gave a good loss; those after this step have yet to prove it.
             if i % KEEP_EVERY == 0 and _finite(parameters):
-                good_weights, good_step = copy.deepcopy(model.state_dict()), i
+                good.keep(i)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -103,17 +102,16 @@ def train(
     except NotFiniteError as error:  # the data is finite, so the weights have gone astray
         diverged = str(error)
     except Exception as error:
-        model.load_state_dict(good_weights)
-        error.add_note(f"The model keeps its weights after step {good_step} of {steps}.")
+        good.bring_back()
+        error.add_note(f"The model keeps its weights after step {good.step} of {steps}.")
         raise
     if not _finite(parameters):
         diverged = diverged or "the weights are not finite"
+    run.kept = len(run.losses)
     if diverged:
+        good.bring_back()
         advice = f"the learning rate {learning_rate:g} may be too large, 1e-3 to 2e-2 suits these models"
-        model.load_state_dict(good_weights)
-        run.stopped, run.kept = f"{diverged}: {advice}", good_step
-    else:
-        run.kept = len(run.losses)
+        run.stopped, run.kept = f"{diverged}: {advice}", good.step
     if run.stopped:
         warnings.warn(
             f"Training ended early: {run.stopped}. The model is that of step {run.kept}.", stacklevel=2
@@ -141,6 +139,20 @@ def _check(model: nn.Module, x_0: Tensor, on_step: Callable | None) -> None:
     check_points(x_0, "x_0", weight)
     if on_step is not None:
         check_callable(on_step, "on_step", "lambda run: print(run.losses[-1])")
+
+
+class _GoodWeights:
+    """A copy of a model's weights, and the step after which it had them."""
+
+    def __init__(self, model: nn.Module):
+        self.model = model
+        self.keep(0)
+
+    def keep(self, step: int) -> None:
+        self.weights, self.step = copy.deepcopy(self.model.state_dict()), step
+
+    def bring_back(self) -> None:
+        self.model.load_state_dict(self.weights)
 
 
 def _diverged(loss: float, losses: list[float]) -> str:

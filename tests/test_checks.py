@@ -97,7 +97,7 @@ def test_other_numbers_of_steps_are_refused(t):
 
 def test_shapes_are_compared():
     checks.check_same_shape(GOOD, GOOD, "a and b")
-    with refused("a and b", "(3, 2)", "(2, 2)", "same"):
+    with refused("a and b", "(3, 2)", "(2, 2)", "one shape"):
         checks.check_same_shape(GOOD, GOOD[:2], "a and b")
 
 
