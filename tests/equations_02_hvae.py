@@ -263,8 +263,11 @@ def _():
 
 @checks("hvae-logs", on="a linear model and encoder of three levels of one number each, at three chains")
 def _():
-    r"""\log\frac{p_\theta(x, z_1, \dots, z_T)}{q_\phi(z_1, \dots, z_T\mid x)} = \log p(z_T) +
-    \sum_{t=1}^{T}\log p_\theta(z_{t-1}\mid z_t) - \sum_{t=1}^{T}\log q_\phi(z_t\mid z_{t-1})."""
+    r"""\begin{aligned}
+    \log\frac{p_\theta(x, z_1, \dots, z_T)}{q_\phi(z_1, \dots, z_T\mid x)} = \log p(z_T)
+    &+ \sum_{t=1}^{T}\log p_\theta(z_{t-1}\mid z_t) \\
+    &- \sum_{t=1}^{T}\log q_\phi(z_t\mid z_{t-1}).
+    \end{aligned}"""
     z = POINTS
     down = sum(p(t, z[t]).logpdf(z[t - 1]) for t in range(1, T + 1))
     up = sum(q(t, z[t - 1]).logpdf(z[t]) for t in range(1, T + 1))
@@ -286,7 +289,8 @@ def _():
 @checks("hvae-paired", on="a linear model and encoder of three levels of one number each, at three chains")
 def _():
     r"""\begin{aligned}
-    \log\frac{p_\theta(x, z_1, \dots, z_T)}{q_\phi(z_1, \dots, z_T\mid x)} = \log p_\theta(x\mid z_1)
+    \log\frac{p_\theta(x, z_1, \dots, z_T)}{q_\phi(z_1, \dots, z_T\mid x)}
+    ={}& \log p_\theta(x\mid z_1) \\
     &- \sum_{t=1}^{T-1}\big[\log q_\phi(z_t\mid z_{t-1}) - \log p_\theta(z_t\mid z_{t+1})\big] \\
     &- \big[\log q_\phi(z_T\mid z_{T-1}) - \log p(z_T)\big].
     \end{aligned}"""
@@ -322,7 +326,7 @@ def afresh(t):
 )
 def _():
     r"""\mathcal L_t = \mathbb E_{q_\phi(z_{t-1}, z_t, z_{t+1}\mid x)}\big[\log q_\phi(z_t\mid z_{t-1}) -
-    \log p_\theta(z_t\mid z_{t+1})\big], \qquad 1 \le t \le T-1."""
+    \log p_\theta(z_t\mid z_{t+1})\big], \quad 1 \le t < T."""
 
     def log_ratio(z, t):
         return q(t, z[t - 1]).logpdf(z[t]) - p(t + 1, z[t + 1]).logpdf(z[t])
@@ -445,6 +449,32 @@ def _():
         sampled(np.log(ratios).sum(axis=1) / n, expected_estimate(n))
         assert 0 < information() - expected_estimate(n) < 2 / n
         assert ratios.max() <= n
+
+
+def middle_term():
+    """E 𝓛_t in closed form, for a z_{t−1} of three values, and above it UP[2] and DOWN[2]."""
+    (a, r), (c, d, w) = UP[2], DOWN[2]
+    missed = ((1 - c * a) * INPUTS - d) ** 2 + ((1 - c * a) * STDS) ** 2 + (c * r) ** 2  # (z_t − mean of p)²
+    log_p = -math.log(2 * math.pi * w**2) / 2 - missed / (2 * w**2)
+    return SHARES @ (-np.log(2 * math.pi * math.e * STDS**2) / 2 - log_p)
+
+
+@checks(
+    "hvae-middle",
+    on="a z_{t−1} of three values, linear levels of one number above it; q(z_t | z_{t+1}) by Bayes' rule",
+)
+def _():
+    r"""\mathbb E_x\,\mathcal L_t = I_t - I_{t+1} + \mathbb E_{q_\phi(z_{t+1})}\;D_{\mathrm{KL}}\big(
+    q_\phi(z_t\mid z_{t+1})\,\big\|\,p_\theta(z_t\mid z_{t+1})\big)."""
+    above, spacing = np.linspace(-9, 9, 181, retstep=True)  # z_{t+1}, a column for each
+    log_q, log_up = np.log(mixture(GRID)), q(2, GRID).logpdf(above)
+    q_above = integral(np.exp(log_q + log_up))
+    divergences = kl(log_q + log_up - np.log(q_above), p(2, above).logpdf(GRID))
+    entropy = integral(-q_above * np.log(q_above), spacing)
+    sent_on = entropy - math.log(2 * math.pi * math.e * UP[2][1] ** 2) / 2
+    mean_divergence = integral(q_above * divergences, spacing)
+    agree(information() - sent_on + mean_divergence, middle_term(), ROUNDING)
+    assert min(information(), sent_on, mean_divergence) > 0.01
 
 
 def neighbours(mean, v):
