@@ -149,9 +149,10 @@ JUMPS = sp.symbols("q_0:6", positive=True)  # the densities q(x_t | x_0) at any 
 
 @checks("post-quotients", on="T = 5, and any positive numbers as densities")
 def _():
-    r"""\prod_{t=2}^{T}\frac{q(x_t\mid x_0)}{q(x_{t-1}\mid x_0)} = \frac{q(x_2\mid
-    x_0)}{q(x_1\mid x_0)}\cdot\frac{q(x_3\mid x_0)}{q(x_2\mid x_0)}\cdots\frac{q(x_{T-1}\mid
-    x_0)}{q(x_{T-2}\mid x_0)}\cdot\frac{q(x_T\mid x_0)}{q(x_{T-1}\mid x_0)} ."""
+    r"""\begin{aligned} & \prod_{t=2}^{T}\frac{q(x_t\mid x_0)}{q(x_{t-1}\mid x_0)} \\ & \quad =
+    \frac{q(x_2\mid x_0)}{q(x_1\mid x_0)}\cdot\frac{q(x_3\mid x_0)}{q(x_2\mid
+    x_0)}\cdots\frac{q(x_{T-1}\mid x_0)}{q(x_{T-2}\mid x_0)}\cdot\frac{q(x_T\mid
+    x_0)}{q(x_{T-1}\mid x_0)} . \end{aligned}"""
     q, last = JUMPS, len(JUMPS) - 1
     spelled_out = (q[2] / q[1]) * (q[3] / q[2]) * (q[last - 1] / q[last - 2]) * (q[last] / q[last - 1])
     identity(spelled_out, sp.prod(q[t] / q[t - 1] for t in range(2, last + 1)))
@@ -248,7 +249,7 @@ def _():
 )
 def _():
     r"""\mathcal L_t = \mathbb E_{q(x_t\mid x_0)}\;D_{\mathrm{KL}}\big(q(x_{t-1}\mid x_t,
-    x_0)\,\big\|\,p_\theta(x_{t-1}\mid x_t)\big), \qquad t = 2, \dots, T,"""
+    x_0)\,\big\|\,p_\theta(x_{t-1}\mid x_t)\big),"""
     for t in range(2, T + 1):
         written = mean(lambda x, t=t: kl_normal(back(x, t), model(x, t)), t)
         on_chains = mean(
@@ -356,7 +357,7 @@ def _():
 )
 def _():
     r"""\mathbb E\big[\log q(x_t\mid x_{t-1}) - \log q(x_t\mid x_{t+1}, x_0)\big] = \frac
-    D2\log\frac{\tilde\beta_{t+1}}{\beta_t}, \qquad t = 1, \dots, T-1 ."""
+    D2\log\frac{\tilde\beta_{t+1}}{\beta_t} ."""
     for t in range(1, T):
 
         def gain(before, x, after, t=t):

@@ -108,9 +108,9 @@ def _():
     on="what follows from this definition: −E/2 has the slope of the posterior's logarithm",
 )
 def _():
-    r"""E = \frac{(x_t-\sqrt{\alpha_t}\,x_{t-1})^2}{1-\alpha_t} +
-    \frac{(x_{t-1}-\sqrt{\bar\alpha_{t-1}}\,x_0)^2}{1-\bar\alpha_{t-1}} -
-    \frac{(x_t-\sqrt{\bar\alpha_t}\,x_0)^2}{1-\bar\alpha_t} ."""
+    r"""\begin{aligned} E ={} & \frac{(x_t-\sqrt{\alpha_t}\,x_{t-1})^2}{1-\alpha_t} +
+    \frac{(x_{t-1}-\sqrt{\bar\alpha_{t-1}}\,x_0)^2}{1-\bar\alpha_{t-1}} \\ & -
+    \frac{(x_t-\sqrt{\bar\alpha_t}\,x_0)^2}{1-\bar\alpha_t} . \end{aligned}"""
     written = (
         (x_t - sp.sqrt(alpha) * y) ** 2 / (1 - alpha)
         + (y - sp.sqrt(before) * x_0) ** 2 / (1 - before)
@@ -137,8 +137,9 @@ def _():
 
 @checks("post-expand-step")
 def _():
-    r"""\frac{(x_t-\sqrt{\alpha_t}\,x_{t-1})^2}{1-\alpha_t} = \frac{\alpha_t}{1-\alpha_t}\,x_{t-1}^2 -
-    \frac{2\sqrt{\alpha_t}\,x_t}{1-\alpha_t}\,x_{t-1} + \frac{x_t^2}{1-\alpha_t},"""
+    r"""\begin{aligned} \frac{(x_t-\sqrt{\alpha_t}\,x_{t-1})^2}{1-\alpha_t} ={} &
+    \frac{\alpha_t}{1-\alpha_t}\,x_{t-1}^2 - \frac{2\sqrt{\alpha_t}\,x_t}{1-\alpha_t}\,x_{t-1} \\ & +
+    \frac{x_t^2}{1-\alpha_t}, \end{aligned}"""
     square = (x_t - sp.sqrt(alpha) * y) ** 2 / (1 - alpha)
     linear = 2 * sp.sqrt(alpha) * x_t / (1 - alpha)
     identity(square, alpha / (1 - alpha) * y**2 - linear * y + x_t**2 / (1 - alpha))
@@ -147,10 +148,10 @@ def _():
 
 @checks("post-expand-jump")
 def _():
-    r"""\frac{(x_{t-1}-\sqrt{\bar\alpha_{t-1}}\,x_0)^2}{1-\bar\alpha_{t-1}} =
+    r"""\begin{aligned} \frac{(x_{t-1}-\sqrt{\bar\alpha_{t-1}}\,x_0)^2}{1-\bar\alpha_{t-1}} ={} &
     \frac{1}{1-\bar\alpha_{t-1}}\,x_{t-1}^2 -
-    \frac{2\sqrt{\bar\alpha_{t-1}}\,x_0}{1-\bar\alpha_{t-1}}\,x_{t-1} +
-    \frac{\bar\alpha_{t-1}\,x_0^2}{1-\bar\alpha_{t-1}} ."""
+    \frac{2\sqrt{\bar\alpha_{t-1}}\,x_0}{1-\bar\alpha_{t-1}}\,x_{t-1} \\ & +
+    \frac{\bar\alpha_{t-1}\,x_0^2}{1-\bar\alpha_{t-1}} . \end{aligned}"""
     square = (y - sp.sqrt(before) * x_0) ** 2 / (1 - before)
     linear = 2 * sp.sqrt(before) * x_0 / (1 - before)
     identity(square, 1 / (1 - before) * y**2 - linear * y + before * x_0**2 / (1 - before))

@@ -33,7 +33,6 @@ EXEMPT = {  # why, and the words in which the figure stands
         "we need four times the draws",
         "ten times its distance from the centre",
         "half a nat for each coordinate",
-        "half a nat per coordinate and step",
         "0.5 if it can only guess",
         "ten times as large because there are ten times fewer steps",
         "a twelfth of the variance",
