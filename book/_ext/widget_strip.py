@@ -68,11 +68,15 @@ def _frame(content: dict[str, Any], data: np.ndarray, at: list[int]) -> str:
 def _legend(content: dict[str, Any]) -> str:
     """The named kinds of marks, as the widget lists them."""
     layers = [*content["background"], *(layer for frame in content["frames"] for layer in frame["layers"])]
-    named = dict.fromkeys((la["kind"], la["role"], la["name"]) for la in layers if la.get("name"))
+    named = dict.fromkeys(
+        (la["kind"], la["role"], la["name"], " stepper-dashed" * bool(la.get("dashed")))
+        for la in layers
+        if la.get("name")
+    )
     marks = (
-        f'<span><i class="stepper-mark stepper-{kind}" style="color: var(--stepper-{role})"></i>'
+        f'<span><i class="stepper-mark stepper-{kind}{dashed}" style="color: var(--stepper-{role})"></i>'
         f"{html.escape(name)}</span>"
-        for kind, role, name in named
+        for kind, role, name, dashed in named
     )
     return f'<span class="stepper-legend">{"".join(marks)}</span>'
 

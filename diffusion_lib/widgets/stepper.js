@@ -500,9 +500,9 @@ class View {
     this.longest.textContent = frames.reduce(longer, "");
     const named = new Map();
     const layers = [this.content.background, ...frames.map((frame) => frame.layers)].flat();
-    for (const { kind, role, name } of layers) {
+    for (const { kind, role, name, dashed } of layers) {
       if (!name || named.has(kind + role + name)) continue;
-      const mark = make("i", { className: `stepper-mark stepper-${kind}` });
+      const mark = make("i", { className: `stepper-mark stepper-${kind}${dashed ? " stepper-dashed" : ""}` });
       mark.style.color = `var(--stepper-${role})`;
       named.set(kind + role + name, make("span", {}, mark, name));
     }
