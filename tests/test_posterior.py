@@ -148,7 +148,7 @@ def test_bad_input_is_refused(call):
         call(x, x, torch.tensor(1.0), SCHEDULE)
     with refused("t has shape (2,)", "3 rows", "one for each row"):
         call(x, x, torch.tensor([1, 2]), SCHEDULE)
-    with refused("x_t", "(3, 2)", "(2, 2)", "the same"):
+    with refused("x_t", "(3, 2)", "(2, 2)", "one shape"):
         call(x, x[:2], 1, SCHEDULE)
     with refused("x_t has shape (3, 1)", "(n, 2)"):
         call(x[:, :1], x[:, :1], 1, SCHEDULE)
