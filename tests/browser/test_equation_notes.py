@@ -92,7 +92,7 @@ def test_note_works_with_the_keyboard_and_leads_to_the_check(number):
     page.keyboard.press("Enter")
     page.wait_for_url("**/checks/**")
     label = page.url.partition("#")[2]
-    expect(page.locator(f"#{label}")).to_contain_text(f'@checks("{label}"')
+    expect(page.locator(f"#{label}")).to_contain_text(re.compile(rf'@checks\(\s*"{label}"'))
 
 
 def test_note_opens_on_a_tap(open_page, served):
