@@ -21,7 +21,7 @@ pytestmark = pytest.mark.xdist_group("front ends")  # one at a time: each starts
 START_SECONDS = 60
 RUN_SECONDS = 240
 CHAPTER_SECONDS = 900
-STEPS = 8000  # four times the chapter's: time enough to reach for the menu before training ends
+STEPS = 5000  # more than twice the chapter's: time enough to reach for the menu before training ends
 HALF_WAY = 8  # pictures, which are taken in the first fifth of the steps
 
 PATHS = {"lab": "lab/workspaces/test/tree", "notebook": "notebooks"}
