@@ -36,9 +36,9 @@ _build/.library: requirements.txt $(LIBRARY)
 
 # What the checks of the equations have shown, for the numbers of the equations. The file is written only if all
 # pass, and keeps its date if it stays the same.
-_build/.checked: _build/.library $(wildcard tests/*.py book/*.ipynb book/*.md)
+_build/.checked: _build/.library $(wildcard tests/equations/*.py book/*.ipynb book/*.md)
 	@rm -f $@
-	@$(PYTEST) -q tests/test_equations.py --evidence _build/evidence.json > _build/checks.log || \
+	@$(PYTEST) -q tests/equations/test_equations.py --evidence _build/evidence.json > _build/checks.log || \
 		{ cat _build/checks.log; rm -f _build/evidence.json; exit 1; }
 	@touch $@
 

@@ -8,7 +8,8 @@ import torch
 from sklearn.datasets import make_moons
 from torch import nn
 
-from diffusion_lib import data, schedules
+from diffusion_lib import data
+from diffusion_lib.process import schedules
 
 EPS = torch.finfo(torch.float64).eps  # the distance from 1 to the next float64
 K = 5  # bounds on random figures are this many standard errors wide: one false alarm in a million

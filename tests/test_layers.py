@@ -8,19 +8,20 @@ import pytest
 LIBRARY = Path(__file__).parents[1] / "diffusion_lib"
 ROWS = (
     {"checks"},
-    {"data", "gaussians", "schedules"},
-    {"forward", "posterior"},
-    {"networks", "oracle"},
-    {"chain"},
-    {"vae", "hvae", "reverse", "diffusion"},
-    {"training", "evaluation"},
-    {"plots", "widgets"},
+    {"data.planes", "process.gaussians", "process.schedules"},
+    {"process.forward", "process.posterior"},
+    {"models.networks", "models.oracle"},
+    {"models.chain"},
+    {"models.vae", "models.hvae", "models.reverse", "models.diffusion"},
+    {"training", "measure.evaluation"},
+    {"show.plots", "show.widgets"},
 )
 ROW = {module: number for number, row in enumerate(ROWS) for module in row}
+DEPTH = {module.split(".")[0]: module.count(".") + 1 for module in ROW}  # parts of the names in a room
 
 
 def imported_modules(source, package):
-    """The first-level modules of diffusion_lib that `source`, a file of `package`, imports anywhere."""
+    """The modules of diffusion_lib that `source`, a file of `package`, imports anywhere."""
     names = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -29,7 +30,12 @@ def imported_modules(source, package):
             base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
             origin = ".".join([*base, *([node.module] if node.module else [])])
             names |= {f"{origin}.{alias.name}" for alias in node.names}
-    return {name.split(".")[1] for name in names if name.startswith("diffusion_lib.")}
+    return {module_of(name.split(".")[1:]) for name in names if name.startswith("diffusion_lib.")}
+
+
+def module_of(parts):
+    """The name in ROWS of what these parts name: a module, something in it, or a part of a package."""
+    return ".".join(parts[: DEPTH.get(parts[0], 1)])
 
 
 def violations(module, source, package):
@@ -42,22 +48,29 @@ def violations(module, source, package):
 
 
 def library_files():
-    """(first-level module, its package, path) of each file but diffusion_lib/__init__.py."""
+    """(module, its package, path) of each file but those that only say what a room has."""
     files = []
     for path in sorted(LIBRARY.rglob("*.py")):
         parts = path.relative_to(LIBRARY).with_suffix("").parts
-        if parts != ("__init__",):
-            files.append((parts[0], ".".join(("diffusion_lib", *parts[:-1])), path))
+        if parts[-1] != "__init__" or module_of(parts) in ROW:
+            files.append((module_of(parts), ".".join(("diffusion_lib", *parts[:-1])), path))
     return files
 
 
 def test_every_module_has_a_row():
-    assert {module for module, _, _ in library_files()} <= set(ROW)
+    assert {module for module, _, _ in library_files()} == set(ROW)
 
 
 def test_imports_go_up():
     for module, package, path in library_files():
         assert violations(module, path.read_text(encoding="utf-8"), package) == []
+
+
+def test_the_entrance_of_a_room_leads_to_this_room():
+    for room in DEPTH:
+        if (entrance := LIBRARY / room / "__init__.py").exists():
+            found = imported_modules(entrance.read_text(encoding="utf-8"), f"diffusion_lib.{room}")
+            assert all(module.startswith(f"{room}.") for module in found)
 
 
 @pytest.mark.parametrize(
@@ -66,28 +79,40 @@ def test_imports_go_up():
         "from diffusion_lib.training import train",
         "import diffusion_lib.training",
         "from diffusion_lib import training",
-        "from .training import train",
-        "from . import training",
+        "from ..training import train",
+        "from .. import training",
+        "from diffusion_lib.models import Diffusion",
+        "from diffusion_lib.models.diffusion import Diffusion",
+        "from ..models import diffusion",
         "def late():\n    from diffusion_lib.training import train",
         "from diffusion_lib.unheard_of import thing",
+        "from diffusion_lib.process import Gaussian",  # within the library, from where it is
     ],
 )
 def test_a_wrong_import_is_found(source):
-    assert len(violations("forward", source, "diffusion_lib")) == 1
+    assert len(violations("process.forward", source, "diffusion_lib.process")) == 1
 
 
 def test_siblings_in_a_row_may_not_import_each_other():
-    source = "from diffusion_lib.networks import MLP"
-    assert violations("oracle", source, "diffusion_lib") == ["oracle imports networks"]
+    source = "from diffusion_lib.models.networks import mlp"
+    found = violations("models.oracle", source, "diffusion_lib.models")
+    assert found == ["models.oracle imports models.networks"]
 
 
 @pytest.mark.parametrize(
-    "source", ["import torch", "from diffusion_lib.gaussians import kl", "from .data import load"]
+    "source",
+    [
+        "import torch",
+        "from diffusion_lib.process.gaussians import kl",
+        "from diffusion_lib.process import schedules",
+        "from .gaussians import Gaussian",
+    ],
 )
 def test_a_right_import_is_allowed(source):
-    assert violations("forward", source, "diffusion_lib") == []
+    assert violations("process.forward", source, "diffusion_lib.process") == []
 
 
 def test_a_package_may_import_its_own_parts():
-    source = "from .frames import Frame\nfrom diffusion_lib.widgets import stepper\nfrom ..data import load"
-    assert violations("widgets", source, "diffusion_lib.widgets") == []
+    source = "from .frames import Frame\nfrom ...data import planes\n"
+    source += "from diffusion_lib.show.widgets import stepper"
+    assert violations("show.widgets", source, "diffusion_lib.show.widgets") == []

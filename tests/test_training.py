@@ -8,10 +8,10 @@ from support import normal, refused, seeded
 from torch import nn
 
 from diffusion_lib import data, training
-from diffusion_lib.diffusion import Diffusion
-from diffusion_lib.networks import TimeMLP
-from diffusion_lib.oracle import ExactDenoiser
-from diffusion_lib.schedules import linear
+from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.networks import TimeMLP
+from diffusion_lib.models.oracle import ExactDenoiser
+from diffusion_lib.process.schedules import linear
 from diffusion_lib.training import KEEP_EVERY, train, warm_up_and_cosine
 
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 from support import normal, refused, seeded
 
-from diffusion_lib.diffusion import Diffusion
-from diffusion_lib.hvae import HVAE
-from diffusion_lib.networks import HeadPerStep, TimeMLP
-from diffusion_lib.reverse import FirstFormChain, SecondFormChain
-from diffusion_lib.schedules import cosine, even_log_snr, linear
+from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.hvae import HVAE
+from diffusion_lib.models.networks import HeadPerStep, TimeMLP
+from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
+from diffusion_lib.models.vae import VAE
+from diffusion_lib.process.schedules import cosine, even_log_snr, linear
 from diffusion_lib.training import KEEP_EVERY, train
-from diffusion_lib.vae import VAE
 
 # The five models that the chapters train, small, with T steps.
 MODELS = {

@@ -29,11 +29,12 @@ from weather import (
 )
 from weather_widgets import WIDGETS
 
-from diffusion_lib import data, hvae, networks
-from diffusion_lib.diffusion import Diffusion
-from diffusion_lib.gaussians import Gaussian
-from diffusion_lib.oracle import ExactDenoiser
-from diffusion_lib.schedules import Schedule
+from diffusion_lib import data
+from diffusion_lib.models import hvae, networks
+from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.oracle import ExactDenoiser
+from diffusion_lib.process.gaussians import Gaussian
+from diffusion_lib.process.schedules import Schedule
 from diffusion_lib.training import TrainingRun
 
 CASES = 24  # for each function

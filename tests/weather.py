@@ -17,10 +17,13 @@ from matplotlib import pyplot as plt
 from support import seeded
 
 import diffusion_lib
-from diffusion_lib import data, evaluation, hvae, networks, schedules, vae
-from diffusion_lib.diffusion import Diffusion
-from diffusion_lib.gaussians import Gaussian
-from diffusion_lib.reverse import FirstFormChain, SecondFormChain
+from diffusion_lib import data
+from diffusion_lib.measure import evaluation
+from diffusion_lib.models import hvae, networks, vae
+from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
+from diffusion_lib.process import schedules
+from diffusion_lib.process.gaussians import Gaussian
 
 # Left out: the checks themselves (test_checks.py).
 FILES = pkgutil.walk_packages(diffusion_lib.__path__, "diffusion_lib.")

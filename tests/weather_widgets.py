@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from weather import Call, Setting, Values, count, is_a, number, tensors
 
-from diffusion_lib.widgets import Axis, Frame, Panel, Stepper, points
-from diffusion_lib.widgets.frames import ANCHORS, ROLES, Layer
-from diffusion_lib.widgets.live import LiveRun
+from diffusion_lib.show.widgets import Axis, Frame, Panel, Stepper, points
+from diffusion_lib.show.widgets.frames import ANCHORS, ROLES, Layer
+from diffusion_lib.show.widgets.live import LiveRun
 
 ODD = [None, 3, 2.5, [3], torch.ones(2), torch.ones(2).to("meta"), np.ones(2), {}, object()]
 

@@ -36,7 +36,7 @@ from live_cells import (
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from diffusion_lib.diffusion import Diffusion
+from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.training import train
 
 PAGES = notebooks.BOOK.parent / "_build" / "html" / "book"

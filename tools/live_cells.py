@@ -14,15 +14,15 @@ from torch import Generator, Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from diffusion_lib import data
-from diffusion_lib.diffusion import Diffusion
-from diffusion_lib.evaluation import Figure, evaluate
-from diffusion_lib.hvae import HVAE
-from diffusion_lib.networks import HeadPerStep, TimeMLP
-from diffusion_lib.reverse import FirstFormChain, SecondFormChain
-from diffusion_lib.schedules import even_log_snr, sigmoid
+from diffusion_lib.measure.evaluation import Figure, evaluate
+from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.hvae import HVAE
+from diffusion_lib.models.networks import HeadPerStep, TimeMLP
+from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
+from diffusion_lib.models.vae import VAE
+from diffusion_lib.process.schedules import even_log_snr, sigmoid
+from diffusion_lib.show.widgets import train_live
 from diffusion_lib.training import TrainingRun, train
-from diffusion_lib.vae import VAE
-from diffusion_lib.widgets import train_live
 
 N_SAMPLES = 10_000
 SHORT_T = 25

@@ -12,6 +12,7 @@ import contextlib
 import gc
 import multiprocessing
 import os
+import shutil
 import sys
 import tempfile
 import tomllib
@@ -30,7 +31,7 @@ PRELOAD = """
 
 @dataclass(frozen=True)
 class Fault:
-    """A slip: `new` in the place of `old`, which `module` has exactly once.
+    """A slip: `new` in the place of `old`, which `module`, such as "process.forward", has exactly once.
 
     Attributes:
         name: what went wrong, in the field's words.
@@ -46,7 +47,7 @@ class Fault:
     @property
     def path(self) -> Path:
         """The file of the module."""
-        return ROOT / "diffusion_lib" / f"{self.module}.py"
+        return ROOT / "diffusion_lib" / f"{self.module.replace('.', '/')}.py"
 
 
 def load(path: Path = ROOT / "tools/faults.toml") -> tuple[dict[str, list[str]], list[Fault]]:
@@ -94,7 +95,6 @@ def run(tests: list[str], watch: Watch, log: Path) -> int:
 
     gc.freeze()  # pytest collects garbage at its end, which takes half a second with all that is loaded
     os.chdir(ROOT)
-    sys.path.insert(0, str(ROOT))
     found = (Phase.explicit, Phase.generate)  # a counterexample will do, it need not be the smallest
     settings.register_profile("planted", derandomize=True, deadline=None, database=None, phases=found)
     settings.load_profile("planted")
@@ -107,15 +107,13 @@ def run(tests: list[str], watch: Watch, log: Path) -> int:
 def plant(fault: Fault, tests: list[str]) -> tuple[str, str]:
     """("caught", test), ("survived", ""), or ("broken", why), in a process that lives for this fault only.
 
-    A folder with the faulty module goes first in the package's search path. All else is the real thing.
+    A copy of the library that has the faulty module goes first in the search path.
     """
     with tempfile.TemporaryDirectory() as folder:
-        planted, log = Path(folder) / fault.path.name, Path(folder) / "log"
+        shutil.copytree(ROOT / "diffusion_lib", Path(folder) / "diffusion_lib")
+        planted, log = Path(folder) / fault.path.relative_to(ROOT), Path(folder) / "log"
         planted.write_text(fault.path.read_text(encoding="utf-8").replace(fault.old, fault.new), "utf-8")
-        sys.path.insert(0, str(ROOT))
-        import diffusion_lib
-
-        diffusion_lib.__path__.insert(0, folder)
+        sys.path.insert(0, folder)
         watch = Watch(tuple(f"tests/{test}" for test in fault.own))
         code = run([f"tests/{test}" for test in tests], watch, log)
         module = sys.modules.get(f"diffusion_lib.{fault.module}")
@@ -145,7 +143,7 @@ def examine(faults: list[Fault], seen_by: dict[str, list[str]]) -> int:
                 outcome, what = answer.get(LIMIT)
             except multiprocessing.TimeoutError:
                 outcome, what = "broken", f"no answer within {LIMIT} s"
-            print(f"{outcome:8} {fault.module:10} {fault.name:55} {what}", flush=True)
+            print(f"{outcome:8} {fault.module:18} {fault.name:55} {what}", flush=True)
             catchers += [what] if outcome == "caught" else []
         problem = pool.apply(control, (sorted(set(catchers)),)) if catchers else ""
     if problem:

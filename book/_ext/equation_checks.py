@@ -2,7 +2,7 @@
 
 What it says is read from the file `equation_evidence`, which the run of the checks has written:
 
-    pytest tests/test_equations.py --evidence _build/evidence.json
+    pytest tests/equations/test_equations.py --evidence _build/evidence.json
 
 The number of an equation becomes a button that opens a note; with `assets/equation_checks.js` on hover, too.
 For each file of checks there is a page that shows it, check by check. The build fails if an equation has no
@@ -89,7 +89,7 @@ def pages_of_checks(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
 
 
 INTRODUCTION = (
-    "<p>The file <code>tests/{file}</code> is run before each build of the book. A check states its equation"
+    "<p>The file <code>tests/equations/{file}</code> is run before each build. A check states its equation"
     " anew and compares it with something independent: the other side of an identity that SymPy proves, an"
     " integral, a simulation. Another test alters each check in every place, a sign, a factor 2, a root, an"
     " index, and sees that the check notices.</p>"

@@ -24,7 +24,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from widget_strip import strip
 
-from diffusion_lib.widgets import Stepper
+from diffusion_lib.show.widgets import Stepper
 
 VIEW = re.compile(
     r'<script type="application/vnd\.jupyter\.widget-view\+json">(?P<view>.*?)</script>', re.DOTALL

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from diffusion_lib.widgets.stepper import BOXES, LARGEST, MISSING
+from diffusion_lib.show.widgets.stepper import BOXES, LARGEST, MISSING
 
 PX = 5  # drawing units in a pixel: whole numbers are short, and fine enough
 SIDE, WIDE = 190 * PX, 640 * PX  # the height of a panel, and the width of one that has a row of its own

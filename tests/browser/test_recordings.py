@@ -8,7 +8,7 @@ from conftest import PAGES, SITE, stay_local
 from playwright.sync_api import expect
 from test_pages import barriers
 
-from diffusion_lib.widgets import Stepper
+from diffusion_lib.show.widgets import Stepper
 
 START = "book/index.html"
 STATE = re.compile(r'(?<=widget-state\+json">).*?(?=</script>)', re.DOTALL)

@@ -8,7 +8,7 @@ import pytest
 from conftest import pixels, steppers, until
 from playwright.sync_api import Locator, expect
 
-from diffusion_lib.widgets import Axis, Frame, Panel, Stepper, labels, points
+from diffusion_lib.show.widgets import Axis, Frame, Panel, Stepper, labels, points
 
 STATE = re.compile(r'(?<=widget-state\+json">).*?(?=</script>)', re.DOTALL)
 # Writes down what is written on canvases: text, font, alignment, opacity, and the place in CSS pixels.

@@ -1,0 +1,32 @@
+"""What is trained: networks, the models of chapters 1 to 5, and the exact answer beside them.
+
+networks    small perceptrons: they map points to points and know nothing of diffusion but the noise level
+vae         chapter 1: one hidden cause behind each point
+hvae        chapter 2: a chain of hidden causes
+chain       what all chains from noise to data share: the bound in two forms, sampling
+reverse     chapters 3 and 4: chains trained on one form of the bound each
+diffusion   chapter 5: the ε, x_0 and v parameterisations of one class
+oracle      the exact denoiser of a finite data set
+"""
+
+from diffusion_lib.models.chain import ReverseChain
+from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.hvae import HVAE
+from diffusion_lib.models.networks import HeadPerStep, TimeMLP, Waves, mlp
+from diffusion_lib.models.oracle import ExactDenoiser
+from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
+from diffusion_lib.models.vae import VAE
+
+__all__ = [
+    "HVAE",
+    "VAE",
+    "Diffusion",
+    "ExactDenoiser",
+    "FirstFormChain",
+    "HeadPerStep",
+    "ReverseChain",
+    "SecondFormChain",
+    "TimeMLP",
+    "Waves",
+    "mlp",
+]

@@ -1,0 +1,1 @@
+"""Figures, step-throughs and live training."""

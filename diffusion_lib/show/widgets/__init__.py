@@ -1,0 +1,34 @@
+"""One widget for every step-through of the book: see `Stepper`."""
+
+from diffusion_lib.show.widgets.frames import (
+    Axis,
+    Frame,
+    Layer,
+    Panel,
+    arrows,
+    curve,
+    ellipses,
+    labels,
+    points,
+)
+from diffusion_lib.show.widgets.lens import index_lens, lens_panel, lens_table
+from diffusion_lib.show.widgets.live import LiveRun, train_live
+from diffusion_lib.show.widgets.stepper import Stepper
+
+__all__ = [
+    "Axis",
+    "Frame",
+    "Layer",
+    "LiveRun",
+    "Panel",
+    "Stepper",
+    "arrows",
+    "curve",
+    "ellipses",
+    "index_lens",
+    "labels",
+    "lens_panel",
+    "lens_table",
+    "points",
+    "train_live",
+]

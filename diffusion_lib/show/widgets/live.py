@@ -1,0 +1,181 @@
+"""Training to watch: the samples move onto the data while the model learns, and can be replayed."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from statistics import fmean
+
+import torch
+from IPython import get_ipython
+from IPython.display import display
+from torch import Generator, Tensor, nn
+from tqdm import tqdm
+
+from diffusion_lib.checks import (
+    a_weight,
+    check_callable,
+    check_count,
+    check_generator,
+    check_points,
+    check_type,
+)
+from diffusion_lib.measure.evaluation import Sampler, fresh_sets, sliced_wasserstein
+from diffusion_lib.show.widgets.frames import Axis, Frame, Layer, Panel, curve, points
+from diffusion_lib.show.widgets.stepper import Stepper
+from diffusion_lib.training import TrainingRun, train
+
+N_POINTS = 600  # in each picture: enough to see the shape, few enough to sample in some milliseconds
+SEED = 1  # every picture starts from the same noise, so that points move continuously from one to the next
+
+
+def picture_steps(steps: int, pictures: int) -> set[int]:
+    """Steps at which to take pictures: from 1/128 of the steps to the last, evenly on a logarithmic scale."""
+    check_count(steps, "steps")
+    check_count(pictures, "pictures")
+    return {max(1, round(steps * 2 ** (-7 * k / max(1, pictures - 1)))) for k in range(pictures)}
+
+
+@dataclass
+class LiveRun:
+    """A finished live training.
+
+    Attributes:
+        run: losses, seconds and, if it ended early, the reason.
+        view: the widget that was shown; it can be scrubbed and displayed again.
+        steps: the training steps at which pictures were taken, the first being 0.
+        trajectories: the model's trajectory at each of them, (pictures, steps of the model + 1, points, 2).
+        drawing_seconds: the time spent on sampling and drawing, on top of `run.seconds`.
+    """
+
+    run: TrainingRun
+    view: Stepper
+    steps: list[int] = field(default_factory=list)
+    trajectories: list[Tensor] = field(default_factory=list)
+    drawing_seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        ended = f", {self.run.stopped}" if self.run.stopped else ""
+        return f"LiveRun(training steps: {self.steps[-1]}, pictures: {len(self.steps)}{ended})"
+
+
+def train_live(
+    model: nn.Module,
+    x_0: Tensor,
+    fresh: Sampler,
+    steps: int = 2000,
+    pictures: int = 10,
+    generator: Generator | None = None,
+    **settings,
+) -> LiveRun:
+    """Train `model` on points x_0 (n, 2) by `training.train`, which gets `settings`, and show how it goes.
+
+    Before training and `pictures` times during it, more often early on, the view gains a frame with samples
+    of the model, and their distance to data from `fresh` (n, generator) → (n, 2), in noise floors, or in the
+    data's unit where fresh data never differs. A plain script has a progress bar instead. Training can end
+    early as in `train`; then the view says why.
+    """
+    check_type(model, "model", nn.Module, "Diffusion(TimeMLP(schedule), schedule)")
+    for verb in ("loss", "trajectory"):
+        check_callable(getattr(model, verb, None), f"model.{verb}", "that of a VAE or a Diffusion")
+    check_points(x_0, "x_0", a_weight(model))
+    check_generator(generator)
+    moments = picture_steps(steps, pictures)
+    camera = _Camera(model, x_0, fresh, steps)
+    in_notebook = hasattr(get_ipython(), "kernel")
+    if in_notebook:
+        display(camera.live.view)
+    camera.shoot(TrainingRun())
+    with tqdm(total=steps, disable=in_notebook) as bar:
+
+        def on_step(run: TrainingRun) -> None:
+            bar.update()
+            if len(run.losses) in moments:
+                camera.shoot(run)
+
+        run = train(model, x_0, steps, generator=generator, on_step=on_step, **settings)
+    if run.stopped:
+        camera.shoot(run)
+    camera.live.run = run
+    return camera.live
+
+
+class _Camera:
+    """Takes the pictures of one training run."""
+
+    def __init__(self, model: nn.Module, x_0: Tensor, fresh: Sampler, steps: int):
+        self.model, self.steps = model, steps
+        self.box = 1.15 * float(x_0.detach().abs().max()) or 1.0
+        sets = fresh_sets(fresh, N_POINTS, 9, torch.Generator().manual_seed(SEED))
+        self.real, *others = (x.to(x_0.dtype) for x in sets)
+        floor = fmean(self._distance(x) for x in others)
+        self.has_floor = floor > 1e-5 * self.box  # less is rounding
+        self.unit = floor if self.has_floor else 10.0 ** math.floor(math.log10(self.box) - 2)
+        self.history: list[tuple[float, float]] = []
+        cloud = Panel((-self.box, self.box), (-self.box, self.box), "Samples over data")
+        quality = self._quality()
+        background = [points(self.real, role="data", faint=True)]
+        if self.has_floor:
+            background.append(curve([[x, 0.0] for x in quality.x], role="data", panel=1, dashed=True))
+        view = Stepper("Live training", [Axis("training step")], [], [cloud, quality], background)
+        self.live = LiveRun(TrainingRun(), view)
+
+    def _quality(self) -> Panel:
+        """The panel of the distance over the training steps, both on logarithmic scales."""
+        marks = sorted({max(1, round(self.steps / k)) for k in (128, 16, 4, 1)})
+        written = "{}×".format if self.has_floor else lambda r: f"{r * self.unit:g}"
+        return Panel(
+            x=(math.log(marks[0]) - 0.1, math.log(self.steps) + 0.1),
+            y=(math.log(0.5), math.log(500)),
+            title="Sliced Wasserstein distance" + (", in floors" if self.has_floor else ""),
+            equal=False,
+            x_ticks=[(math.log(step), str(step)) for step in marks],
+            y_ticks=[(math.log(r), written(r)) for r in (1, 10, 100)],
+            x_label="training step",
+        )
+
+    def shoot(self, run: TrainingRun) -> None:
+        """Sample, measure, and add a frame."""
+        start = time.perf_counter()
+        trajectory = self.model.trajectory(N_POINTS, torch.Generator().manual_seed(SEED))
+        ratio = self._distance(trajectory[-1]) / self.unit
+        if run.losses:  # a logarithmic axis has no place for step 0
+            self.history.append((math.log(len(run.losses)), math.log(ratio) if ratio else -math.inf))
+        outside = float((trajectory[-1].abs() > self.box).any(dim=1).float().mean())
+        frame = Frame(self._sentence(run, ratio, outside), self._layers(trajectory[-1]))
+        self.live.view.append(frame, len(run.losses))
+        self.live.steps.append(len(run.losses))
+        self.live.trajectories.append(trajectory)
+        self.live.drawing_seconds += time.perf_counter() - start
+
+    def _distance(self, x: Tensor) -> float:
+        """Distance to data; NaN, drawn as a gap, when a model gone astray gives no finite samples."""
+        return sliced_wasserstein(x, self.real) if x.isfinite().all() else math.nan
+
+    def _layers(self, samples: Tensor) -> list[Layer]:
+        history = torch.tensor(self.history).reshape(-1, 2)
+        return [
+            points(samples, role="model"),
+            curve(history, role="model", panel=1),
+            points(history, role="model", panel=1, size=3),
+        ]
+
+    def _sentence(self, run: TrainingRun, ratio: float, outside: float) -> str:
+        done, distance = len(run.losses), f"distance to data {ratio:.1f} × the noise floor"
+        if not self.has_floor:
+            distance = f"distance to data {ratio * self.unit:.2g}; no noise floor: fresh data never differs"
+        if math.isnan(ratio):
+            distance = "its samples are not finite numbers"
+        if outside > 0.05:
+            share = "most" if outside > 0.5 else "some"
+            distance += f" ({share} samples lie outside the picture)"
+        if run.stopped:
+            return f"Ended at step {done}: {run.stopped}. The model is that of step {run.kept}: {distance}."
+        if done == 0:
+            return f"Before training: {distance}."
+        progress = f"loss {fmean(run.losses[-50:]):.3f}, {distance}"
+        if done == self.steps:
+            return f"Trained {done} steps in {run.seconds:.1f} s: {progress}."
+        left = (self.steps - done) / run.steps_per_second
+        return (
+            f"Step {done} of {self.steps}: {progress}, {run.steps_per_second:.0f} steps/s, {left:.1f} s left."
+        )

@@ -1,0 +1,1 @@
+"""From noise to a sample, given reverse steps or a denoiser."""
