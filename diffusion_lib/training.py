@@ -6,21 +6,13 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 from torch import Generator, Tensor, nn
 
-from diffusion_lib.checks import (
-    NotFiniteError,
-    a_weight,
-    check_callable,
-    check_count,
-    check_generator,
-    check_number,
-    check_points,
-    check_positive,
-    check_type,
-)
+from diffusion_lib.contracts import Count, NotFiniteError, Points, Positive, checked, outside, trainable
+from diffusion_lib.solvers.steps import evaluating
 
 KEEP_EVERY = 50  # steps between two copies of the weights
 WORST = 1e6  # a loss beyond the first one by this factor has diverged, though it may be finite
@@ -48,36 +40,38 @@ class TrainingRun:
         return len(self.losses) / self.seconds if self.seconds else 0.0
 
 
+Model = Annotated[nn.Module, trainable]  # with a loss, and weights to be trained
+
+
+@checked
 def train(
-    model: nn.Module,
-    x_0: Tensor,
-    steps: int = 2000,
-    batch_size: int = 1024,
-    learning_rate: float = 2e-2,
+    model: Model,
+    x_0: Points,
+    steps: Count = 2000,
+    batch_size: Count = 1024,
+    learning_rate: Positive = 2e-2,
     generator: Generator | None = None,
     on_step: Callable[[TrainingRun], None] | None = None,
 ) -> TrainingRun:
-    """Minimise `model.loss(batch, generator)` over batches drawn with replacement from points x_0 (n, 2).
+    """Minimise `model.loss(batch, generator)` over batches drawn with replacement from points x_0 (n, *shape).
 
     AdamW with β = (0.9, 0.99); the learning rate rises over the first 5 % of the steps and falls to 0 along a
     cosine. `on_step` is called after every step. An interrupt (the notebook's stop button) ends training and
     keeps what was learnt. A loss that is not finite, or a million times the first, or weights that are not
     finite end it and bring back the last weights known to be good. In both cases a warning says so. An error
-    brings back good weights too, and is raised.
+    brings back good weights too, and is raised. Data far from mean 0 and standard deviation 1 is trained on, with
+    a warning.
     """
-    _check(model, x_0, on_step)
-    check_count(steps, "steps")
-    check_count(batch_size, "batch_size")
-    check_positive(learning_rate, "learning_rate", "2e-2; 1e-3 to 2e-2 suits these models")
-    check_generator(generator)
+    if trouble := unit_trouble(x_0):
+        warnings.warn(f"x_0 {trouble}", stacklevel=3)
     parameters = list(model.parameters())
-    optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True)
+    optimiser = adamw(parameters, learning_rate)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: warm_up_and_cosine(i, steps))
     run, good, diverged = TrainingRun(), _GoodWeights(model), ""
     try:
         for i in range(steps):
             start = time.perf_counter()
-            batch = x_0[torch.randint(len(x_0), (batch_size,), generator=generator)]
+            batch = x_0[torch.randint(len(x_0), (batch_size,), generator=generator, device=x_0.device)]
             loss = model.loss(batch, generator)
             diverged = _diverged(loss.item(), run.losses)
             if diverged:
@@ -92,10 +86,11 @@ def train(
             rate.step()
             run.seconds += time.perf_counter() - start
             if on_step is not None:
-                on_step(run)
+                with outside():
+                    on_step(run)
         if not diverged:  # the last weights prove themselves here
-            with torch.no_grad():
-                loss = model.loss(x_0[:batch_size], Generator().manual_seed(0))
+            with torch.no_grad(), evaluating(model):
+                loss = model.loss(x_0[:batch_size], Generator(x_0.device).manual_seed(0))
             diverged = _diverged(loss.item(), run.losses)
     except KeyboardInterrupt:
         run.stopped = "interrupted"
@@ -114,31 +109,56 @@ def train(
         run.stopped, run.kept = f"{diverged}: {advice}", good.step
     if run.stopped:
         warnings.warn(
-            f"Training ended early: {run.stopped}. The model is that of step {run.kept}.", stacklevel=2
+            f"Training ended early: {run.stopped}. The model is that of step {run.kept}.", stacklevel=3
         )
     return run
 
 
-def warm_up_and_cosine(step: int, steps: int) -> float:
+def adamw(parameters: list[Tensor], learning_rate: float) -> torch.optim.AdamW:
+    """The optimiser, in its fast form where this device and this release of PyTorch offer it."""
+    try:
+        return torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.99), fused=True)
+    except (RuntimeError, TypeError):
+        return torch.optim.AdamW(parameters, lr=learning_rate, betas=(0.9, 0.99))
+
+
+@checked
+def warm_up_and_cosine(step: float, steps: Count) -> float:
     """The factor on the learning rate: it rises over the first 5 % of the steps, times a cosine down to 0."""
-    check_number(step, "step")
-    check_count(steps, "steps")
     warm_up = max(1, steps // 20)
     return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def _check(model: nn.Module, x_0: Tensor, on_step: Callable | None) -> None:
-    """Raise `ValueError` unless there is a model to train, with `loss` and weights, on points that fit it."""
-    check_type(model, "model", nn.Module, "Diffusion(TimeMLP(schedule), schedule)")
-    check_callable(getattr(model, "loss", None), "model.loss", "that of a VAE or a Diffusion")
-    weight = a_weight(model)
-    if weight is None:
-        raise ValueError(
-            f"model, a {type(model).__name__}, has no parameters; pass a model with a network to train"
+@checked
+def unit_trouble(x_0: Points) -> str:
+    """What in the units of points (n, *shape) makes them hard to learn, and the remedy; empty if nothing does.
+
+    A model starts from N(0, I), and its settings are for data of about that size.
+    """
+    x = x_0.detach().flatten(1)
+    x = x[:, x.std(dim=0, correction=0) > 0]  # a constant coordinate is no trouble
+    if x.numel() == 0:
+        return ""
+    mean, std = x.mean(dim=0), x.std(dim=0, correction=0)
+    gap, overall = torch.finfo(x.dtype).eps * x.abs().amax(dim=0), float(std.square().mean().sqrt())
+    if (gap > 1e-3 * std).any():
+        return (
+            f"has numbers near {float(x.abs().max()):.0e}, which {x.dtype} keeps {float(gap.max()):.0e} apart: it "
+            "has lost digits. Before it becomes a tensor of this type, subtract its mean"
         )
-    check_points(x_0, "x_0", weight)
-    if on_step is not None:
-        check_callable(on_step, "on_step", "lambda run: print(run.losses[-1])")
+    if x_0.ndim == 2 and std.max() > 10 * std.min():
+        return (
+            f"has columns of very different size, standard deviations from {float(std.min()):.2g} to "
+            f"{float(std.max()):.2g}, and the small ones will be learnt last; pass "
+            "(x_0 - x_0.mean(dim=0)) / x_0.std(dim=0)"
+        )
+    if not 0.3 <= overall <= 3 or (mean.abs() > 1).any():
+        return (
+            f"has a mean of up to {float(mean.abs().max()):.2g} and the standard deviation {overall:.2g}, and these "
+            "models learn data of mean 0 and standard deviation 1; pass data.Standardiser.fit(x_0)(x_0), and undo "
+            "it on the samples"
+        )
+    return ""
 
 
 class _GoodWeights:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Annotated
 
 import torch
 from scipy.spatial import cKDTree
@@ -16,50 +17,54 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Generator, Tensor
 
-from diffusion_lib.checks import (
-    check_callable,
-    check_count,
-    check_generator,
-    check_points,
-    check_same_type,
-    check_type,
+from diffusion_lib.contracts import (
+    Count,
+    PlanePoints,
+    Points,
+    a,
+    a_function,
+    at_least,
+    checked,
+    hold,
+    outside,
+    same_type,
+    values_of,
 )
 
-Sampler = Callable[[int, Generator], Tensor]  # (n, generator) -> points (n, 2)
+Sampler = Annotated[
+    Callable[[int, Generator], Tensor], a_function("data.swiss_roll")
+]  # (n, generator) → (n, …)
+N_NEIGHBORS = 15
 
 
+@checked
 @torch.no_grad()
-def sliced_wasserstein(x: Tensor, y: Tensor, n_directions: int = 100) -> float:
-    """Sliced Wasserstein-1 distance of two sets of equally many points, in the unit of the points.
+def sliced_wasserstein(
+    x: PlanePoints, y: Annotated[PlanePoints, same_type("x")], n_directions: Count = 100
+) -> float:
+    """Sliced Wasserstein-1 distance of two sets of equally many points of the plane, in the points' unit.
 
     Project both sets on a direction, sort, and average |x_(i) − y_(i)|: how far points must move along the
     line. Then average over `n_directions` directions, spread evenly over the half circle: in the plane, 100
     fix four digits. Sensitive to how the mass is distributed.
     """
-    _check_sets(x, y)
-    check_count(n_directions, "n_directions")
     if len(x) != len(y):
         raise ValueError(f"x has {len(x)} points and y has {len(y)}; pass equally many of each")
-    angle = (torch.arange(n_directions, dtype=x.dtype) + 0.5) * math.pi / n_directions
+    angle = (torch.arange(n_directions, dtype=x.dtype, device=x.device) + 0.5) * math.pi / n_directions
     directions = torch.stack([angle.cos(), angle.sin()], dim=1)  # (n_directions, 2)
     x_sorted, y_sorted = (torch.sort(directions @ points.T, dim=1).values for points in (x, y))
     return float((x_sorted - y_sorted).abs().mean())
 
 
+@checked
 @torch.no_grad()
-def energy_distance(x: Tensor, y: Tensor) -> float:
+def energy_distance(x: Points, y: Annotated[Points, same_type("x")]) -> float:
     """2 E‖x − y‖ − E‖x − x′‖ − E‖y − y′‖ over all pairs, in the unit of the points; 0 only for x = y.
 
     Each mean runs over all pairs, a point with itself included, so the figure is never negative.
     """
-    _check_sets(x, y)
+    x, y = x.flatten(1), y.flatten(1)
     return 2 * _mean_distance(x, y) - _mean_distance(x, x) - _mean_distance(y, y)
-
-
-def _check_sets(x: Tensor, y: Tensor) -> None:
-    check_points(x, "x")
-    check_points(y, "y")
-    check_same_type(x, y, "x and y")
 
 
 def _mean_distance(x: Tensor, y: Tensor) -> float:
@@ -68,22 +73,23 @@ def _mean_distance(x: Tensor, y: Tensor) -> float:
     return total / (len(x) * len(y))
 
 
-def classifier_accuracy(x: Tensor, y: Tensor, n_neighbors: int = 15) -> float:
+@checked
+def classifier_accuracy(
+    x: Points, y: Annotated[Points, same_type("x")], n_neighbors: Count = N_NEIGHBORS
+) -> float:
     """How often a nearest-neighbour classifier tells x from y: 0.5 when it cannot, 1 when it always can.
 
     Mean accuracy in 5-fold cross-validation (a classifier two-sample test, Lopez-Paz & Oquab 2017). Sensitive
     to fine structure.
     """
-    _check_sets(x, y)
-    check_count(n_neighbors, "n_neighbors")
     least = _least_points(n_neighbors)
     if min(len(x), len(y)) < least:
         raise ValueError(
             f"x and y have {len(x)} and {len(y)} points; for {n_neighbors} neighbours pass at least "
             f"{least} of each"
         )
-    points = torch.cat([x, y]).detach().numpy()
-    labels = torch.cat([torch.zeros(len(x)), torch.ones(len(y))]).numpy()
+    points = torch.cat([x, y]).detach().flatten(1).cpu().numpy()
+    labels = [0] * len(x) + [1] * len(y)
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
     return float(cross_val_score(KNeighborsClassifier(n_neighbors), points, labels, cv=folds).mean())
 
@@ -93,15 +99,13 @@ def _least_points(n_neighbors: int) -> int:
     return max(5, math.ceil(n_neighbors * 5 / 4))
 
 
+@checked
 @torch.no_grad()
-def distance_to_curve(x: Tensor, curve: Tensor) -> float:
+def distance_to_curve(x: PlanePoints, curve: Annotated[PlanePoints, same_type("x")]) -> float:
     """Mean distance of the points x to the polyline through the rows of `curve`, in their unit."""
-    check_points(x, "x")
-    check_points(curve, "curve")
-    check_same_type(x, curve, "x and curve")
     if len(curve) < 3:
         raise ValueError(f"curve has {len(curve)} points; pass at least 3, in order along the curve")
-    x, curve = x.detach(), curve.detach()
+    x, curve = x.detach().cpu(), curve.detach().cpu()
     nearest = torch.from_numpy(cKDTree(curve.numpy()).query(x.numpy())[1]).clamp(1, len(curve) - 2)
     before, after = (_distance_to_segment(x, curve[nearest + k], curve[nearest + k + 1]) for k in (-1, 0))
     return float(torch.minimum(before, after).mean())
@@ -127,30 +131,34 @@ class Figure:
         return self.model / self.floor if self.floor else math.inf
 
 
-def fresh_sets(fresh: Sampler, n: int, sets: int, generator: Generator | None = None) -> list[Tensor]:
+@checked
+def fresh_sets(fresh: Sampler, n: Count, sets: Count, generator: Generator | None = None) -> list[Tensor]:
     """`sets` disjoint sets of `n` real points, (n, 2) each: one draw of `fresh`, in its random order, split.
 
     Where every draw is the same points in another order, as with scikit-learn's own moons, two draws would
     score a floor of 0. Parts of one draw differ as independent sets do: by random choice.
     """
-    check_callable(fresh, "fresh", "data.swiss_roll")
-    check_count(n, "n")
-    check_count(sets, "sets")
-    check_generator(generator)
-    x = fresh(sets * n, generator)
-    check_points(x, "the result of fresh")
-    if len(x) != sets * n:
-        raise ValueError(f"fresh gives {len(x)} points for n = {sets * n}; pass one that draws n points")
-    return list(x.split(n))
+    return list(_drawn(fresh, "fresh", sets * n, generator).split(n))
 
 
+def _drawn(sampler: Sampler, name: str, n: int, generator: Generator | None) -> Tensor:
+    """What the reader's sampler draws, which must be n points."""
+    with outside():
+        x = sampler(n, generator)
+    hold(Points, x, f"the result of {name}")
+    if len(x) != n:
+        raise ValueError(f"{name} gives {len(x)} points for n = {n}; pass one that draws n points")
+    return x
+
+
+@checked
 def evaluate(
     sample: Sampler,
     fresh: Sampler,
-    n: int = 10_000,
-    sets: int = 4,
+    n: Annotated[int, at_least(_least_points(N_NEIGHBORS))] = 10_000,
+    sets: Count = 4,
     generator: Generator | None = None,
-    curve: Tensor | None = None,
+    curve: PlanePoints | None = None,
 ) -> dict[str, Figure]:
     """Score `sets` draws of `n` samples, and as many of real data, each against fresh real data.
 
@@ -158,37 +166,29 @@ def evaluate(
     noiseless data lies, the distance to it is scored as well. A single draw of the sliced Wasserstein
     distance scatters by a quarter or more: hence the mean over `sets`.
     """
-    check_callable(sample, "sample", "model.sample")
-    check_callable(fresh, "fresh", "data.swiss_roll")
-    check_count(n, "n", least=_least_points(15))
-    check_count(sets, "sets")
-    check_generator(generator)
-    if curve is not None:
-        check_points(curve, "curve")
     scores = {
         "sliced Wasserstein": sliced_wasserstein,
         "energy distance": energy_distance,
         "classifier accuracy": classifier_accuracy,
     }
     if curve is not None:
-        scores["distance to curve"] = lambda x, _: distance_to_curve(x, curve.to(x.dtype))
+        scores["distance to curve"] = lambda x, _: distance_to_curve(x, curve.to(x))
     model, floor = ({name: [] for name in scores} for _ in range(2))
     for _ in range(sets):
         real, again = fresh_sets(fresh, n, 2, generator)
-        points = sample(n, generator)
-        check_points(points, "the result of sample")
+        points = _drawn(sample, "sample", n, generator)
         for name, score in scores.items():
             model[name].append(score(points, real))
             floor[name].append(score(again, real))
     return {name: Figure(fmean(model[name]), fmean(floor[name])) for name in scores}
 
 
-def table(figures: dict[str, Figure], digits: int = 4) -> str:
+@checked
+def table(
+    figures: Annotated[dict[str, Figure], a(dict), values_of(a(Figure))],
+    digits: Annotated[int, at_least(0)] = 4,
+) -> str:
     """The figures as lines of text: name, model, noise floor."""
-    check_type(figures, "figures", dict, "evaluate(model.sample, data.swiss_roll)")
-    check_count(digits, "digits", least=0)
-    for name, figure in figures.items():
-        check_type(figure, f"figures[{name!r}]", Figure, "Figure(0.02, 0.01)")
     lines = [f"{'':20} {'model':>9} {'floor':>9}"]
     lines += [f"{name:20} {f.model:9.{digits}f} {f.floor:9.{digits}f}" for name, f in figures.items()]
     return "\n".join(lines)

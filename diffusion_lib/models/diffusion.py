@@ -1,132 +1,116 @@
 """The diffusion model: x_0, ε and v parameterisations of one class, its losses and its sampler."""
 
 import math
+from typing import Annotated, Literal
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from diffusion_lib.checks import (
-    a_weight,
-    check_callable,
-    check_choice,
-    check_generator,
-    check_points,
-    check_same_shape,
-)
+from diffusion_lib.contracts import Network, Points, Shape, Sigma, Steps, checked, like
 from diffusion_lib.models.chain import ReverseChain
-from diffusion_lib.process.gaussians import Gaussian
-from diffusion_lib.process.posterior import solve_for_x_0
-from diffusion_lib.process.schedules import Schedule, at, check_points_at
+from diffusion_lib.process.gaussians import Gaussian, standard_normal
+from diffusion_lib.process.posterior import posterior, posterior_var, posterior_weights, to_x_0
+from diffusion_lib.process.schedules import Schedule, at
+from diffusion_lib.solvers.steps import ReverseVar, reverse_variance
 
 
+@checked
 class Diffusion(ReverseChain):
     """A reverse chain each of whose steps is the forward posterior at a predicted x_0.
 
+    It is a denoiser, too: `model(z, sigma)` is its estimate of E[x_0 | z] for z = x_0 + σε.
+
     Args:
-        network: maps points x_t (B, 2) and steps t, (B,) or (), to the predicted quantity (B, 2).
+        network: maps points x_t (B, *shape) and steps t (B,), int64, to the predicted quantity (B, *shape).
         schedule: the forward process.
-        predict: what the network's output means: "x_0", "eps" or "v" (defined in `posterior.py`).
+        predict: what the network's output means: "x_0", "eps" or "v" (defined in `process.posterior`).
         weighting: of the training loss. "simple": the squared error of the predicted quantity, weighted alike
             for every t (Ho et al. 2020, eq. 14). "bound": an unbiased estimate of the negative ELBO, in nats.
         reverse_var: the variance of p(x_{t−1} | x_t). "posterior": β̃_t, that of q(x_{t−1} | x_t, x_0).
             "beta": β_t. The one is right for data that is a single point, the other for data that is N(0, I)
             (Ho et al. 2020, section 3.2). With either, sampling adds no noise at t = 1.
+        shape: of one point.
 
     Raises:
         ValueError: for an unknown `predict`, `weighting` or `reverse_var`; in the methods for t not in 1…T,
-            points that are not finite or not (B, 2), and counts below 1.
+            points that are not finite or not rows of `shape`, and counts below 1.
     """
 
     def __init__(
         self,
-        network: nn.Module,
+        network: Network,
         schedule: Schedule,
-        predict: str = "eps",
-        weighting: str = "simple",
-        reverse_var: str = "posterior",
+        predict: Literal["x_0", "eps", "v"] = "eps",
+        weighting: Literal["simple", "bound"] = "simple",
+        reverse_var: ReverseVar = "posterior",
+        shape: Shape = (2,),
     ):
-        check_callable(network, "network", "TimeMLP(schedule)")
-        super().__init__(network, schedule)
-        check_choice(predict, "predict", ("x_0", "eps", "v"))
-        check_choice(weighting, "weighting", ("simple", "bound"))
-        check_choice(reverse_var, "reverse_var", ("posterior", "beta"))
+        super().__init__(network, schedule, shape)
         self.predict, self.weighting = predict, weighting
-
-        # Arrays over t = 0…T, so that entry t belongs to step t.
-        self.signal = schedule.alpha_bar.sqrt()  # √ᾱ_t
-        self.noise = (1 - schedule.alpha_bar).sqrt()  # √(1 − ᾱ_t), a standard deviation
-        self.reverse_var = self.posterior_var.clone()  # 0 at t = 1: the last step adds no noise
-        if reverse_var == "beta":
-            self.reverse_var[2:] = schedule.beta[2:]
+        self.reverse_var = reverse_variance(schedule, reverse_var)  # over t = 0…T, as all arrays here
         self.bound_weight, self.bound_constant = self._bound()
 
     def _bound(self) -> tuple[Tensor, Tensor]:
         """Weight w_t and constant c_t of the bound's terms w_t ‖x_0 − x̂_0‖² + c_t, of shape (T + 1,)."""
-        var = self.reverse_var + self.added_var
-        ratio = self.posterior_var[2:] / var[2:]
+        var, half_D = self.reverse_var.clone(), math.prod(self.shape) / 2
+        var[1] = self.schedule.beta[1]
+        ratio = posterior_var(self.schedule)[2:] / var[2:]
         weight, constant = torch.zeros_like(var), torch.zeros_like(var)
-        weight[1:] = self.x_0_weight[1:] ** 2 / (2 * var[1:])
-        constant[1] = torch.log(2 * math.pi * var[1])  # of −log N in two dimensions
-        constant[2:] = ratio - 1 - ratio.log()  # of the KL between two Gaussians in two dimensions
+        weight[1:] = posterior_weights(self.schedule)[1][1:] ** 2 / (2 * var[1:])
+        constant[1] = half_D * torch.log(2 * math.pi * var[1])  # of −log N in D dimensions
+        constant[2:] = half_D * (ratio - 1 - ratio.log())  # of the KL between two Gaussians in D dimensions
         return weight, constant
 
     # --- one step ------------------------------------------------------------------------------------------
 
-    def denoise(self, x_t: Tensor, t: int | Tensor) -> Tensor:
-        """x̂_0(x_t, t), the network's estimate of E[x_0 | x_t], for points (B, 2) and steps () or (B,)."""
-        check_points_at(x_t, "x_t", t, self.schedule, a_weight(self))
-        return self._denoise(x_t, t)
+    def denoise(self, x_t: Points, t: Steps) -> Tensor:
+        """x̂_0(x_t, t), the network's estimate of E[x_0 | x_t], for points (B, *shape) and steps () or (B,)."""
+        return to_x_0(self._ask(x_t, t), x_t, t, self.schedule, self.predict)
 
-    def _denoise(self, x_t: Tensor, t: int | Tensor) -> Tensor:
-        output = self.network(x_t, torch.as_tensor(t))
-        self._check_output(output, x_t)
-        return solve_for_x_0(output, x_t, at(self.signal, t, x_t), at(self.noise, t, x_t), self.predict)
+    def reverse(self, x_t: Points, t: Steps) -> Gaussian:
+        """p(x_{t−1} | x_t): the posterior q(x_{t−1} | x_t, x_0) with x̂_0(x_t, t) for x_0."""
+        q = posterior(x_t, self.denoise(x_t, t), t, self.schedule)
+        return Gaussian(q.mean, at(self.reverse_var, t, x_t), len(self.shape))
 
-    def _reverse(self, x_t: Tensor, t: int | Tensor) -> Gaussian:
-        """The posterior q(x_{t−1} | x_t, x_0) with x̂_0(x_t, t) in the place of x_0."""
-        mean = at(self.x_t_weight, t, x_t) * x_t + at(self.x_0_weight, t, x_t) * self._denoise(x_t, t)
-        return Gaussian(mean, at(self.reverse_var, t, x_t))
+    def forward(self, z: Points, sigma: Sigma) -> Tensor:
+        """x̂_0(z, σ) for points z = x_0 + σε of shape (B, *shape) and σ > 0, one number or (B,).
+
+        The network knows the levels σ_t of whole steps alone. Between two of them the answer is a mean of both
+        steps' answers, weighted evenly in log σ; beyond the last level it is the last one's.
+        """
+        level = self.schedule.sigma[1:].log().to(z.device, z.dtype)
+        log_sigma = torch.as_tensor(sigma, dtype=z.dtype, device=z.device).log().expand(len(z)).contiguous()
+        later = torch.searchsorted(level, log_sigma).clamp(max=self.T - 1)
+        earlier = (later - 1).clamp(min=0)
+        gap = (level[later] - level[earlier]).clamp(min=torch.finfo(z.dtype).tiny)
+        share = ((log_sigma - level[earlier]) / gap).clamp(0, 1)
+        share = share.reshape(-1, *[1] * len(self.shape))
+        low, high = (self.denoise(at(self.schedule.signal, t, z) * z, t) for t in (earlier + 1, later + 1))
+        return low + share * (high - low)
 
     # --- training ------------------------------------------------------------------------------------------
 
-    def loss(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
-        """The training loss on points x_0 (B, 2), with one random t in 1…T for each; a scalar."""
-        check_points(x_0, "x_0", a_weight(self))
-        check_generator(generator)
-        t = torch.randint(1, self.T + 1, (len(x_0),), generator=generator)
-        eps = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)
+    def loss(self, x_0: Points, generator: Generator | None = None) -> Tensor:
+        """The training loss on points x_0 (B, *shape), with one random t in 1…T for each; a scalar."""
+        t = torch.randint(1, self.T + 1, (len(x_0),), generator=generator, device=x_0.device)
+        eps = standard_normal(x_0.shape, x_0, generator)
         if self.weighting == "simple":
-            return self._squared_error(x_0, t, eps).mean()
-        return (self.T * self._bound_term(x_0, t, eps) + self._prior_kl(x_0)).mean()
+            return self.squared_error(x_0, t, eps).mean()
+        return (self.T * self.bound_term(x_0, t, eps) + self.prior_kl(x_0)).mean()
 
-    def squared_error(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> Tensor:
+    def squared_error(self, x_0: Points, t: Steps, eps: Annotated[Points, like("x_0")]) -> Tensor:
         """‖predicted − true‖² of the predicted quantity at x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε: shape (B,)."""
-        self._check(x_0, t, eps)
-        return self._squared_error(x_0, t, eps)
-
-    def _squared_error(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> Tensor:
-        signal, noise = at(self.signal, t, x_0), at(self.noise, t, x_0)
+        signal, noise = at(self.schedule.signal, t, x_0), at(self.schedule.noise, t, x_0)
         target = {"x_0": x_0, "eps": eps, "v": signal * eps - noise * x_0}[self.predict]
-        answer = self.network(signal * x_0 + noise * eps, torch.as_tensor(t))
-        self._check_output(answer, x_0)
-        return (answer - target).square().sum(dim=1)
+        return (self._ask(signal * x_0 + noise * eps, t) - target).square().flatten(1).sum(dim=1)
 
-    def bound_term(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> Tensor:
+    def bound_term(self, x_0: Points, t: Steps, eps: Annotated[Points, like("x_0")]) -> Tensor:
         """One term of the negative ELBO in nats, at x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε: shape (B,).
 
         For t ≥ 2, KL(q(x_{t−1} | x_t, x_0) ‖ p(x_{t−1} | x_t)); for t = 1, −log p(x_0 | x_1), variance β_1.
         The terms of t = 1…T and `prior_kl` add up to the bound (Luo 2022, eq. 58).
         """
-        self._check(x_0, t, eps)
-        return self._bound_term(x_0, t, eps)
-
-    def _bound_term(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> Tensor:
-        x_t = at(self.signal, t, x_0) * x_0 + at(self.noise, t, x_0) * eps
-        error = (x_0 - self._denoise(x_t, t)).square().sum(dim=1)
+        x_t = at(self.schedule.signal, t, x_0) * x_0 + at(self.schedule.noise, t, x_0) * eps
+        error = (x_0 - self.denoise(x_t, t)).square().flatten(1).sum(dim=1)
         weight, constant = at(self.bound_weight, t, x_0), at(self.bound_constant, t, x_0)
-        return weight[:, 0] * error + constant[:, 0]
-
-    def _check(self, x_0: Tensor, t: int | Tensor, eps: Tensor) -> None:
-        check_points_at(x_0, "x_0", t, self.schedule, a_weight(self))
-        check_points(eps, "eps")
-        check_same_shape(x_0, eps, "x_0 and eps")
+        return weight.flatten() * error + constant.flatten()

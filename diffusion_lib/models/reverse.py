@@ -3,15 +3,18 @@
 import math
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
-from diffusion_lib.checks import a_weight, check_callable, check_generator, check_points
+from diffusion_lib.contracts import Network, Points, Shape, Steps, checked
 from diffusion_lib.models.chain import ReverseChain
 from diffusion_lib.process import forward
-from diffusion_lib.process.gaussians import Gaussian
+from diffusion_lib.process.gaussians import Gaussian, standard_normal
+from diffusion_lib.process.posterior import posterior, posterior_var
 from diffusion_lib.process.schedules import Schedule, at
+from diffusion_lib.solvers.steps import reverse_variance
 
 
+@checked
 class FirstFormChain(ReverseChain):
     """Steps of known variance whose means undo one forward step, trained on the first form of the bound.
 
@@ -19,34 +22,33 @@ class FirstFormChain(ReverseChain):
     that step's noise ε*, and the guess in its place gives the mean. The variance is β_t.
 
     Args:
-        network: maps points x_t and steps t to a guess of ε*, of the shape of x_t; a `TimeMLP`.
+        network: maps points x_t (B, *shape) and steps t (B,) to a guess of ε*, of the shape of x_t; a `TimeMLP`.
         schedule: the forward process.
+        shape: of one point.
     """
 
-    def __init__(self, network: nn.Module, schedule: Schedule):
-        check_callable(network, "network", "TimeMLP(schedule)")
-        super().__init__(network, schedule)
-        self.reverse_var = schedule.beta.clone()
-        self.reverse_var[1] = 0
+    def __init__(self, network: Network, schedule: Schedule, shape: Shape = (2,)):
+        super().__init__(network, schedule, shape)
+        self.reverse_var = reverse_variance(schedule, "beta")
 
-    def _reverse(self, x_t: Tensor, t: Tensor) -> Gaussian:
+    def reverse(self, x_t: Points, t: Steps) -> Gaussian:
+        """p(x_{t−1} | x_t): the mean undoes the forward step with the guessed noise, the variance is β_t."""
         schedule = self.schedule
-        noise = at(schedule.beta, t, x_t).sqrt() * self.network(x_t, t)
-        self._check_output(noise, x_t)
+        noise = at(schedule.beta, t, x_t).sqrt() * self._ask(x_t, t)
         mean = (x_t - noise) / at(schedule.alpha, t, x_t).sqrt()
-        return Gaussian(mean, at(self.reverse_var, t, x_t))
+        return Gaussian(mean, at(self.reverse_var, t, x_t), len(self.shape))
 
-    def loss(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
-        """An estimate of the negative ELBO in nats, from one forward chain for each point x_0 (B, 2)."""
-        check_points(x_0, "x_0", a_weight(self))
+    def loss(self, x_0: Points, generator: Generator | None = None) -> Tensor:
+        """An estimate of the negative ELBO in nats, from one forward chain for each point x_0 (B, *shape)."""
         chain = forward.trajectory(x_0, self.schedule, generator)
-        return self._first_form(chain).sum(dim=0).mean()
+        return self.first_form(chain).sum(dim=0).mean()
 
 
+@checked
 class SecondFormChain(ReverseChain):
     """Steps whose means and variances are learned, trained on the KL divergences of the bound's second form.
 
-    The mean is the posterior's at a guess x̂_0 of x_0. With the network's output (m, l), each of two columns,
+    The mean is the posterior's at a guess x̂_0 of x_0. With the network's output (m, l), each of the shape of x_t,
 
         x̂_0 = √ᾱ_t x_t − √(1 − ᾱ_t) m        variance = β̃_t exp(l), one for each coordinate:
 
@@ -54,36 +56,32 @@ class SecondFormChain(ReverseChain):
     objective is that of Sohl-Dickstein et al. 2015.
 
     Args:
-        network: maps points (B, 2) and steps to (B, 4), also in groups, (T, B, 2) to (T, B, 4); a
-            `HeadPerStep`.
+        network: maps points (B, D, …) and steps (B,) to (B, 2D, …), m before l; a `HeadPerStep`.
         schedule: the forward process.
+        shape: of one point.
     """
 
-    def __init__(self, network: nn.Module, schedule: Schedule):
-        check_callable(network, "network", "HeadPerStep(schedule)")
-        super().__init__(network, schedule)
-        self.signal = schedule.alpha_bar.sqrt()  # √ᾱ_t
-        self.noise = (1 - schedule.alpha_bar).sqrt()  # √(1 − ᾱ_t), a standard deviation
+    def __init__(self, network: Network, schedule: Schedule, shape: Shape = (2,)):
+        super().__init__(network, schedule, shape)
+        self.posterior_var = posterior_var(schedule)
 
-    def _reverse(self, x_t: Tensor, t: Tensor) -> Gaussian:
-        output = self.network(x_t, t)
-        self._check_output(output, x_t, columns=4)
-        m, log_ratio = output.chunk(2, dim=-1)
-        x_0_hat = at(self.signal, t, x_t) * x_t - at(self.noise, t, x_t) * m
-        mean = at(self.x_t_weight, t, x_t) * x_t + at(self.x_0_weight, t, x_t) * x_0_hat
-        return Gaussian(mean, at(self.posterior_var, t, x_t) * log_ratio.exp())
+    def reverse(self, x_t: Points, t: Steps) -> Gaussian:
+        """p(x_{t−1} | x_t), whose mean and variances are learned."""
+        schedule = self.schedule
+        m, log_ratio = self._ask(x_t, t, outputs=2).chunk(2, dim=-len(self.shape))
+        x_0_hat = at(schedule.signal, t, x_t) * x_t - at(schedule.noise, t, x_t) * m
+        var = at(self.posterior_var, t, x_t) * log_ratio.exp()
+        return Gaussian(posterior(x_t, x_0_hat, t, schedule).mean, var, len(self.shape))
 
-    def loss(self, x_0: Tensor, generator: Generator | None = None) -> Tensor:
-        """An estimate of the negative ELBO in nats, averaged over points x_0 (B, 2).
+    def loss(self, x_0: Points, generator: Generator | None = None) -> Tensor:
+        """An estimate of the negative ELBO in nats, averaged over points x_0 (B, *shape).
 
         A sum of means is the mean of the sum, so each term can have points of its own: they are dealt out to
         the T steps, ⌈B/T⌉ to each; the last few, if T does not divide B, are the first ones again.
         """
-        check_points(x_0, "x_0", a_weight(self))
-        check_generator(generator)
-        rows = math.ceil(len(x_0) / self.T)
-        x_0 = x_0[torch.arange(self.T * rows) % len(x_0)].reshape(self.T, rows, 2)
-        eps = torch.randn(x_0.shape, generator=generator, dtype=x_0.dtype)
-        t = torch.arange(1, self.T + 1)
-        x_t = at(self.signal, t, x_0) * x_0 + at(self.noise, t, x_0) * eps
-        return self._second_form(x_0, x_t).sum(dim=0).mean()
+        rows, t = math.ceil(len(x_0) / self.T), torch.arange(1, self.T + 1, device=x_0.device)
+        dealt = torch.arange(self.T * rows, device=x_0.device) % len(x_0)
+        x_0 = x_0[dealt].reshape(self.T, rows, *self.shape)
+        eps = standard_normal(x_0.shape, x_0, generator)
+        x_t = at(self.schedule.signal, t, x_0) * x_0 + at(self.schedule.noise, t, x_0) * eps
+        return self._kl_terms(x_0, x_t).sum(dim=0).mean()

@@ -6,21 +6,27 @@ the index in the code is the index in the text: `alpha_bar[t]` is ᾱ_t for t = 
 
 import math
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from diffusion_lib.checks import (
-    check_batch,
-    check_count,
-    check_number,
-    check_points,
-    check_t,
-    check_tensor,
-    check_type,
+from diffusion_lib.contracts import (
+    Count,
+    Numbers,
+    OverTime,
+    Positive,
+    Shares,
+    at_least,
+    between,
+    checked,
+    index,
 )
 
+Fraction = Annotated[float, between(0, 1, "a number between 0 and 1, ends excluded")]
 
+
+@checked
 @dataclass(frozen=True, eq=False)
 class Schedule:
     """α_t and ᾱ_t for t = 0…T.
@@ -31,20 +37,11 @@ class Schedule:
         alpha_bar: shape (T + 1,), float64: ᾱ_t, the share of the data's variance still there after t steps.
     """
 
-    alpha: Tensor
+    alpha: Shares
     alpha_bar: Tensor = field(init=False)
 
     def __post_init__(self):
-        alpha = _numbers(self.alpha, "alpha").clone()  # the caller may go on to change theirs
-        if alpha.ndim != 1 or len(alpha) < 2:
-            raise ValueError(
-                f"alpha has shape {tuple(alpha.shape)}; pass the T + 1 values α_0 = 1, α_1, …, α_T with T ≥ 1"
-            )
-        if alpha[0] != 1 or not ((alpha[1:] > 0) & (alpha[1:] < 1)).all():
-            raise ValueError(
-                f"alpha starts with {float(alpha[0])} and the rest runs from {float(alpha[1:].min())} to "
-                f"{float(alpha[1:].max())}; it needs α_0 = 1 and 0 < α_t < 1 for t ≥ 1"
-            )
+        alpha = _numbers(self.alpha).clone()  # the caller may go on to change theirs
         alpha_bar = alpha.cumprod(dim=0)
         if not (alpha_bar.diff() < 0).all():
             raise ValueError(
@@ -55,17 +52,10 @@ class Schedule:
         object.__setattr__(self, "alpha_bar", alpha_bar)
 
     @classmethod
-    def from_beta(cls, beta: Tensor) -> "Schedule":
+    def from_beta(cls, beta: Shares) -> "Schedule":
         """From the T values β_1…β_T = 1 − α_t, in the order and indexing in which papers list them."""
-        beta = _numbers(beta, "beta")
-        if beta.ndim != 1 or len(beta) == 0:
-            raise ValueError(f"beta has shape {tuple(beta.shape)}; pass the T values β_1, …, β_T with T ≥ 1")
-        if not ((beta > 0) & (beta < 1)).all():
-            raise ValueError(
-                f"beta runs from {float(beta.min())} to {float(beta.max())}, so alpha from "
-                f"{float(1 - beta.max())} to {float(1 - beta.min())}; it needs 0 < α_t < 1: pass 0 < beta < 1"
-            )
-        return cls(torch.cat([torch.ones(1, dtype=torch.float64), 1 - beta]))
+        beta = _numbers(beta)
+        return cls(torch.cat([beta.new_ones(1), 1 - beta]))
 
     @property
     def T(self) -> int:
@@ -82,107 +72,92 @@ class Schedule:
         """The signal-to-noise ratio ᾱ_t / (1 − ᾱ_t), falling in t; infinite at t = 0."""
         return self.alpha_bar / (1 - self.alpha_bar)
 
+    @property
+    def signal(self) -> Tensor:
+        """√ᾱ_t, what multiplies x_0 in x_t."""
+        return self.alpha_bar.sqrt()
 
-def _numbers(values: Tensor, name: str) -> Tensor:
-    """A tensor, array or list of numbers as float64 on the CPU."""
-    values = values.detach() if isinstance(values, Tensor) else values
-    try:
-        numbers = torch.as_tensor(values, dtype=torch.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name} = {values!r}; pass a tensor or a list of numbers") from error
-    check_tensor(numbers, name)
-    return numbers
+    @property
+    def noise(self) -> Tensor:
+        """√(1 − ᾱ_t), what multiplies ε in x_t: a standard deviation."""
+        return (1 - self.alpha_bar).sqrt()
 
-
-def check_schedule(schedule: Schedule) -> None:
-    """Raise `ValueError` unless `schedule` is a `Schedule`."""
-    check_type(schedule, "schedule", Schedule, "schedules.cosine(T)")
-
-
-def check_points_at(
-    x: Tensor, name: str, t: int | Tensor, schedule: Schedule, weight: Tensor | None = None
-) -> None:
-    """Raise `ValueError` unless `x` passes `check_points`, and `t` is one step, or one for each point."""
-    check_schedule(schedule)
-    check_points(x, name, weight)
-    check_t(t, schedule.T)
-    check_batch(t, x, name)
+    @property
+    def sigma(self) -> Tensor:
+        """The noise-to-signal ratio √((1 − ᾱ_t) / ᾱ_t), rising in t; 0 at t = 0."""
+        return self.noise / self.signal
 
 
-def at(values: Tensor, t: int | Tensor, x: Tensor) -> Tensor:
-    """`values[t]` in the dtype of `x`, shaped to multiply x.
+def _numbers(values: Tensor) -> Tensor:
+    """A tensor, an array or a list as float64 on the CPU, where all schedules are: see `at`."""
+    return torch.as_tensor(values, dtype=torch.float64, device="cpu").detach()
 
-    That is (1, 1) or (B, 1) for points x (B, 2), and (S, 1, 1) for groups x (S, B, 2) with one step each. A
-    negative t counts from the end, as everywhere in Python: it is for the callers to refuse it.
+
+def _even(start: float, end: float, n: int) -> Tensor:
+    """`n` numbers from `start` to `end`, evenly spaced."""
+    return torch.linspace(start, end, n, dtype=torch.float64, device="cpu")
+
+
+@checked
+def at(values: OverTime, t: Annotated[int | Tensor, index("values")], x: Numbers) -> Tensor:
+    """`values[t]` on the device and in the type of `x`, shaped to multiply x.
+
+    That is (1, 1) or (B, 1) for points x (B, 2), (B, 1, 1, 1) for images x (B, C, H, W), and (S, 1, 1) for groups
+    x (S, B, 2) with one step each.
     """
-    try:
-        t = torch.as_tensor(t)
-        return values[t].to(x.dtype).reshape(*t.shape, *[1] * (x.ndim - t.ndim))
-    except (AttributeError, IndexError, RuntimeError, TypeError, ValueError) as error:
-        # Each step of training comes here many times, so nothing is checked beforehand.
-        raise ValueError(
-            f"values, t = {t!r} and x do not go together ({error}): pass values over t = 0…T, whole numbers "
-            "t in this range, and points x"
-        ) from error
+    t = torch.as_tensor(t, device=x.device)
+    return values.to(x.device, x.dtype)[t].reshape(*t.shape, *[1] * (x.ndim - t.ndim))
 
 
-def linear(T: int = 1000, beta_1: float | None = None, beta_T: float | None = None) -> Schedule:
+@checked
+def linear(T: Count = 1000, beta_1: Fraction | None = None, beta_T: Fraction | None = None) -> Schedule:
     """β_t rising evenly from β_1 to β_T (Ho et al. 2020, section 4).
 
     The defaults are 0.1/T and 20/T: the paper's 1e-4 and 0.02 at its T = 1000, and the same total amount of
-    noise for any other T. With the paper's values and a small T the chain would stop far from N(0, I).
+    noise for any other T, which must be above 20. With the paper's values and a small T the chain would stop far
+    from N(0, I).
     """
-    check_count(T, "T")
-    beta_1 = 0.1 / T if beta_1 is None else beta_1
-    beta_T = 20 / T if beta_T is None else beta_T
-    check_number(beta_1, "beta_1", "a number in (0, 1)")
-    check_number(beta_T, "beta_T", "a number in (0, 1)")
-    if not (0 < beta_1 < 1 and 0 < beta_T < 1):
+    if beta_T is None and T <= 20:
         raise ValueError(
-            f"beta_1 = {beta_1:g} and beta_T = {beta_T:g} for T = {T}; both must lie in (0, 1): "
-            "pass such numbers, or leave both out and take T > 20"
+            f"T = {T} gives beta_T = {20 / T:g}, which must be below 1; take T > 20, or pass beta_T"
         )
-    return Schedule.from_beta(torch.linspace(beta_1, beta_T, T, dtype=torch.float64))
+    return Schedule.from_beta(_even(beta_1 or 0.1 / T, beta_T or 20 / T, T))
 
 
-def cosine(T: int = 1000, s: float = 0.008, beta_max: float = 0.999) -> Schedule:
+@checked
+def cosine(
+    T: Count = 1000,
+    s: Annotated[float, between(-math.ulp(0.0), wanted="a number of at least 0")] = 0.008,
+    beta_max: Fraction = 0.999,
+) -> Schedule:
     """ᾱ_t = f(t)/f(0) with f(t) = cos²(π/2 · (t/T + s)/(1 + s)), and β_t at most `beta_max`.
 
     Source: Nichol & Dhariwal 2021, eq. 17.
     """
-    check_count(T, "T")
-    check_number(s, "s")
-    check_number(beta_max, "beta_max")
-    if not (s >= 0 and 0 < beta_max < 1):
-        raise ValueError(f"s = {s} and beta_max = {beta_max}; take s ≥ 0 and beta_max between 0 and 1")
-    level = torch.linspace(0, 1, T + 1, dtype=torch.float64)
-    f = torch.cos(math.pi / 2 * (level + s) / (1 + s)) ** 2
+    f = torch.cos(math.pi / 2 * (_even(0, 1, T + 1) + s) / (1 + s)) ** 2
     return Schedule.from_beta((1 - f[1:] / f[:-1]).clamp(max=beta_max))
 
 
-def sigmoid(T: int = 40) -> Schedule:
+@checked
+def sigmoid(T: Count = 40) -> Schedule:
     """β_t = 1e-5 + (0.3 − 1e-5) · σ(u_t), u_t even from −18 to 10, σ the logistic function.
 
     The schedule of the small reimplementations of Sohl-Dickstein et al. 2015, tuned there for T = 40.
     """
-    check_count(T, "T")
-    u = torch.linspace(-18, 10, T, dtype=torch.float64)
-    return Schedule.from_beta(1e-5 + (0.3 - 1e-5) * torch.sigmoid(u))
+    return Schedule.from_beta(1e-5 + (0.3 - 1e-5) * torch.sigmoid(_even(-18, 10, T)))
 
 
-def even_log_snr(T: int = 100, sigma_min: float = 0.005, sigma_max: float = 20.0) -> Schedule:
+@checked
+def even_log_snr(
+    T: Annotated[int, at_least(2)] = 100, sigma_min: Positive = 0.005, sigma_max: Positive = 20.0
+) -> Schedule:
     """log SNR(t) falling evenly, from −2 log `sigma_min` at t = 1 to −2 log `sigma_max` at t = T.
 
     `sigma` is the noise-to-signal ratio √((1 − ᾱ_t)/ᾱ_t): the noise's standard deviation in units of the
     data's. Every step multiplies it by the same factor, so each size of detail gets its share of the steps.
     """
-    check_count(T, "T", least=2)
-    check_number(sigma_min, "sigma_min")
-    check_number(sigma_max, "sigma_max")
-    if not 0 < sigma_min < sigma_max < math.inf:
-        raise ValueError(
-            f"sigma_min = {sigma_min}, sigma_max = {sigma_max}; take 0 < sigma_min < sigma_max < inf"
-        )
-    log_sigma = torch.linspace(math.log(sigma_min), math.log(sigma_max), T, dtype=torch.float64)
-    alpha_bar = torch.cat([torch.ones(1, dtype=torch.float64), torch.sigmoid(-2 * log_sigma)])
+    if not sigma_min < sigma_max:
+        raise ValueError(f"sigma_min = {sigma_min}, sigma_max = {sigma_max}; take sigma_min < sigma_max")
+    log_sigma = _even(math.log(sigma_min), math.log(sigma_max), T)
+    alpha_bar = torch.cat([log_sigma.new_ones(1), torch.sigmoid(-2 * log_sigma)])
     return Schedule.from_beta(1 - alpha_bar[1:] / alpha_bar[:-1])

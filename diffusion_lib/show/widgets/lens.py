@@ -1,10 +1,11 @@
 """The index lens: a table that shows where the values of step t sit in arrays over t = 0…T."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Annotated
 
 from torch import Tensor
 
-from diffusion_lib.checks import check_count, check_items, check_tensor, check_type
+from diffusion_lib.contracts import Count, Index, checked, over_same_time
 from diffusion_lib.show.widgets.frames import Layer, Panel, curve, labels
 
 LEFT, RIGHT = 0.12, 7.9
@@ -12,16 +13,16 @@ COLUMNS = (2.0, 2.7, 3.45, 4.6, 5.75, 6.5, 7.35)  # of the entries 0, …, t −
 HEADS = ("0", "…", "t−1", "t", "t+1", "…", "T")
 
 
-def lens_panel(n_arrays: int) -> Panel:
+@checked
+def lens_panel(n_arrays: Count) -> Panel:
     """The panel of a lens over this many arrays: rows for the heads, the index and each array."""
-    check_count(n_arrays, "n_arrays")
     rows = n_arrays + 2
     return Panel((0, 8), (0, rows), "Index lens", equal=False, aspect=19.5 / rows, wide=True)
 
 
-def lens_table(names: list[str], panel: int) -> list[Layer]:
+@checked
+def lens_table(names: Sequence[str], panel: Index) -> list[Layer]:
     """What stays the same in all frames: the rows' names, a rule below the heads, a box around column t."""
-    check_items(names, "names", str, "'alpha_bar'")
     top = len(names) + 2 - 0.1
     left, right = COLUMNS[3] - 0.55, COLUMNS[3] + 0.55
     box = [(left, 0.1), (right, 0.1), (right, top), (left, top), (left, 0.1)]
@@ -33,15 +34,16 @@ def lens_table(names: list[str], panel: int) -> list[Layer]:
     ]
 
 
-def index_lens(arrays: Mapping[str, Tensor], t: int, panel: int) -> list[Layer]:
+@checked
+def index_lens(
+    arrays: Annotated[Mapping[str, Tensor], over_same_time], t: Index, panel: Index
+) -> list[Layer]:
     """The entries of the arrays, each of shape (T + 1,), at and beside index t in 0…T.
 
     Raises `ValueError` for an index outside the arrays, and for arrays that differ in length.
     """
-    _check_arrays(arrays)
     values = [array.detach() for array in arrays.values()]
     T = len(values[0]) - 1
-    check_count(t, "t", least=0)
     if t > T:
         raise ValueError(f"t = {t}; pass an index in 0…T, here with T = {T}")
     window = (0, None, t - 1, t, t + 1, None, T)
@@ -56,18 +58,6 @@ def index_lens(arrays: Mapping[str, Tensor], t: int, panel: int) -> list[Layer]:
     if cells[False]:
         layers.append(labels(*zip(*cells[False], strict=True), panel=panel))
     return layers
-
-
-def _check_arrays(arrays: Mapping[str, Tensor]) -> None:
-    """Raise `ValueError` unless the arrays are tensors of one dimension and of one length."""
-    check_type(arrays, "arrays", Mapping, "{'alpha_bar': schedule.alpha_bar}")
-    for name, array in arrays.items():
-        check_tensor(array, f"arrays[{name!r}]")
-        if array.ndim != 1:
-            raise ValueError(f"arrays[{name!r}] has shape {tuple(array.shape)}; pass shape (T + 1,)")
-    lengths = {name: len(array) for name, array in arrays.items()}
-    if len(set(lengths.values())) != 1:
-        raise ValueError(f"arrays has lengths {lengths}; pass arrays over t = 0…T, all of length T + 1")
 
 
 def _short(value: float) -> str:

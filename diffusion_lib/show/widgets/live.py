@@ -4,6 +4,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from statistics import fmean
+from typing import Annotated
 
 import torch
 from IPython import get_ipython
@@ -11,14 +12,7 @@ from IPython.display import display
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
-from diffusion_lib.checks import (
-    a_weight,
-    check_callable,
-    check_count,
-    check_generator,
-    check_points,
-    check_type,
-)
+from diffusion_lib.contracts import Count, PlanePoints, Positive, checked, trainable, verb
 from diffusion_lib.measure.evaluation import Sampler, fresh_sets, sliced_wasserstein
 from diffusion_lib.show.widgets.frames import Axis, Frame, Layer, Panel, curve, points
 from diffusion_lib.show.widgets.stepper import Stepper
@@ -28,10 +22,9 @@ N_POINTS = 600  # in each picture: enough to see the shape, few enough to sample
 SEED = 1  # every picture starts from the same noise, so that points move continuously from one to the next
 
 
-def picture_steps(steps: int, pictures: int) -> set[int]:
+@checked
+def picture_steps(steps: Count, pictures: Count) -> set[int]:
     """Steps at which to take pictures: from 1/128 of the steps to the last, evenly on a logarithmic scale."""
-    check_count(steps, "steps")
-    check_count(pictures, "pictures")
     return {max(1, round(steps * 2 ** (-7 * k / max(1, pictures - 1)))) for k in range(pictures)}
 
 
@@ -58,27 +51,24 @@ class LiveRun:
         return f"LiveRun(training steps: {self.steps[-1]}, pictures: {len(self.steps)}{ended})"
 
 
+@checked
 def train_live(
-    model: nn.Module,
-    x_0: Tensor,
+    model: Annotated[nn.Module, trainable, verb("trajectory")],
+    x_0: PlanePoints,
     fresh: Sampler,
-    steps: int = 2000,
-    pictures: int = 10,
+    steps: Count = 2000,
+    batch_size: Count = 1024,
+    learning_rate: Positive = 2e-2,
     generator: Generator | None = None,
-    **settings,
+    pictures: Count = 10,
 ) -> LiveRun:
-    """Train `model` on points x_0 (n, 2) by `training.train`, which gets `settings`, and show how it goes.
+    """Train `model` on points x_0 (n, 2) by `training.train`, and show how it goes.
 
     Before training and `pictures` times during it, more often early on, the view gains a frame with samples
     of the model, and their distance to data from `fresh` (n, generator) → (n, 2), in noise floors, or in the
     data's unit where fresh data never differs. A plain script has a progress bar instead. Training can end
     early as in `train`; then the view says why.
     """
-    check_type(model, "model", nn.Module, "Diffusion(TimeMLP(schedule), schedule)")
-    for verb in ("loss", "trajectory"):
-        check_callable(getattr(model, verb, None), f"model.{verb}", "that of a VAE or a Diffusion")
-    check_points(x_0, "x_0", a_weight(model))
-    check_generator(generator)
     moments = picture_steps(steps, pictures)
     camera = _Camera(model, x_0, fresh, steps)
     in_notebook = hasattr(get_ipython(), "kernel")
@@ -92,7 +82,7 @@ def train_live(
             if len(run.losses) in moments:
                 camera.shoot(run)
 
-        run = train(model, x_0, steps, generator=generator, on_step=on_step, **settings)
+        run = train(model, x_0, steps, batch_size, learning_rate, generator, on_step)
     if run.stopped:
         camera.shoot(run)
     camera.live.run = run
@@ -105,8 +95,8 @@ class _Camera:
     def __init__(self, model: nn.Module, x_0: Tensor, fresh: Sampler, steps: int):
         self.model, self.steps = model, steps
         self.box = 1.15 * float(x_0.detach().abs().max()) or 1.0
-        sets = fresh_sets(fresh, N_POINTS, 9, torch.Generator().manual_seed(SEED))
-        self.real, *others = (x.to(x_0.dtype) for x in sets)
+        sets = fresh_sets(fresh, N_POINTS, 9, torch.Generator(x_0.device).manual_seed(SEED))
+        self.real, *others = (x.to(x_0) for x in sets)
         floor = fmean(self._distance(x) for x in others)
         self.has_floor = floor > 1e-5 * self.box  # less is rounding
         self.unit = floor if self.has_floor else 10.0 ** math.floor(math.log10(self.box) - 2)
@@ -136,7 +126,7 @@ class _Camera:
     def shoot(self, run: TrainingRun) -> None:
         """Sample, measure, and add a frame."""
         start = time.perf_counter()
-        trajectory = self.model.trajectory(N_POINTS, torch.Generator().manual_seed(SEED))
+        trajectory = self.model.trajectory(N_POINTS, torch.Generator(self.real.device).manual_seed(SEED))
         ratio = self._distance(trajectory[-1]) / self.unit
         if run.losses:  # a logarithmic axis has no place for step 0
             self.history.append((math.log(len(run.losses)), math.log(ratio) if ratio else -math.inf))

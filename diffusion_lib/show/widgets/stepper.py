@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import anywidget
 import numpy as np
 import traitlets
 
-from diffusion_lib.checks import check_items, check_positive, check_type
+from diffusion_lib.contracts import Positive, a, checked, list_of, some
 from diffusion_lib.show.widgets.frames import Axis, Frame, Layer, Panel
 
 # A coordinate travels as an int16. The panel's box is the middle third of the range, so that marks which
@@ -43,6 +43,28 @@ def dequantise(steps: np.ndarray, panel: Panel) -> np.ndarray:
     return x
 
 
+def one_or_two_axes(axes, name, given):
+    """One or two axes whose lengths multiply to the number of frames."""
+    list_of(a(Axis))(axes, name, given)
+    list_of(a(Frame))(given["frames"], "frames", given)
+    if len(axes) not in (1, 2):
+        raise ValueError(f"{name} has {len(axes)} entries; pass one Axis or two")
+    shape, n = " × ".join(f"{len(axis.values)} {axis.name}" for axis in axes), len(given["frames"])
+    if math.prod(len(axis.values) for axis in axes) != n:
+        raise ValueError(f"frames has {n} entries but the {name} have {shape}; pass one for each pair")
+
+
+def indices(start, name, given):
+    """One index for each axis, or one for all."""
+    axes = given["axes"]
+    each = start if isinstance(start, list | tuple) else [start] * len(axes)
+    lengths = [max(len(axis.values), 1) for axis in axes]  # a growing stepper may begin with no frame
+    whole = len(each) == len(axes) and all(isinstance(index, Integral) for index in each)
+    if not whole or not all(0 <= i < length for i, length in zip(each, lengths, strict=True)):
+        raise ValueError(f"{name} = {start!r} but the axes have {lengths} steps; pass one index each")
+
+
+@checked
 class Stepper(anywidget.AnyWidget):
     """Steps through `frames` along one or two axes, by slider, keyboard or play button.
 
@@ -68,19 +90,14 @@ class Stepper(anywidget.AnyWidget):
     def __init__(
         self,
         label: str,
-        axes: Sequence[Axis],
+        axes: Annotated[Sequence[Axis], one_or_two_axes],
         frames: Sequence[Frame] = (),
-        panels: Sequence[Panel] = (Panel(),),
+        panels: Annotated[Sequence[Panel], some(a(Panel))] = (Panel(),),
         background: Sequence[Layer] = (),
-        start: int | Sequence[int] = 0,
+        start: Annotated[int | Sequence[int], indices] = 0,
         autoplay: bool = False,
-        fps: float = 12,
+        fps: Positive = 12,
     ) -> None:
-        check_type(label, "label", str, "'The forward process'")
-        check_items(frames, "frames", Frame, "Frame('The data.', [points(x_0)])")
-        _check_axes(axes, len(frames))
-        check_type(autoplay, "autoplay", bool, "True")
-        check_positive(fps, "fps", "12")
         self._packer = _Packer(panels)
         content = {
             "label": label,
@@ -88,7 +105,7 @@ class Stepper(anywidget.AnyWidget):
             "axes": [{"name": axis.name, "values": [str(value) for value in axis.values]} for axis in axes],
             "background": self._packer.layers(background, "background"),
             "frames": [self._packer.frame(frame, f"frames[{i}]") for i, frame in enumerate(frames)],
-            "start": _start(start, axes),
+            "start": list(map(int, start if isinstance(start, list | tuple) else [start] * len(axes))),
             "autoplay": autoplay,
             "fps": float(fps),
         }
@@ -105,7 +122,6 @@ class Stepper(anywidget.AnyWidget):
         if len(axes) != 1:
             raise ValueError(f"axes has {len(axes)} entries; only one axis can grow: pass all frames at once")
         frames = self.content["frames"]
-        check_type(frame, "frame", Frame, "Frame('The data.', [points(x_0)])")
         packed = self._packer.frame(frame, f"frames[{len(frames)}]")
         grown = {
             **self.content,
@@ -129,9 +145,6 @@ class _Packer:
     """Turns layers into JSON that points into one growing array of coordinates."""
 
     def __init__(self, panels: Sequence[Panel]) -> None:
-        check_items(panels, "panels", Panel, "Panel()")
-        if not panels:
-            raise ValueError("panels is empty; pass at least one Panel")
         self.panels = list(panels)
         self.data = bytearray()
         self._where: dict[bytes, int] = {}
@@ -144,7 +157,6 @@ class _Packer:
 
     def layers(self, layers: Sequence[Layer], name: str) -> list[dict[str, Any]]:
         """Layers as JSON: kind, role, panel, number n of positions, where each block starts, and options."""
-        check_items(layers, name, Layer, "points(x_0)")
         last = len(self.panels) - 1
         for layer in layers:
             if not 0 <= layer.panel <= last:
@@ -168,24 +180,3 @@ def _box(panel: Panel) -> tuple[np.ndarray, np.ndarray]:
     """The lower left corner and the size of a panel's box."""
     low, high = np.array([panel.x, panel.y], dtype=np.float64).T
     return low, high - low
-
-
-def _check_axes(axes: Sequence[Axis], frames: int) -> None:
-    """Raise unless there are one or two axes whose lengths multiply to the number of frames."""
-    check_items(axes, "axes", Axis, "Axis('t', range(T + 1))")
-    if len(axes) not in (1, 2):
-        raise ValueError(f"axes has {len(axes)} entries; pass one Axis or two")
-    lengths = [len(axis.values) for axis in axes]
-    if math.prod(lengths) != frames:
-        shape = " × ".join(f"{length} {axis.name}" for axis, length in zip(axes, lengths, strict=True))
-        raise ValueError(f"frames has {frames} entries but the axes have {shape}; pass one for each pair")
-
-
-def _start(start: int | Sequence[int], axes: Sequence[Axis]) -> list[int]:
-    """`start` as a list with one checked index for each axis."""
-    indices = start if isinstance(start, list | tuple) else [start] * len(axes)
-    lengths = [max(len(axis.values), 1) for axis in axes]  # a growing stepper may begin with no frame
-    whole = len(indices) == len(axes) and all(isinstance(index, Integral) for index in indices)
-    if not whole or not all(0 <= i < length for i, length in zip(indices, lengths, strict=True)):
-        raise ValueError(f"start = {start!r} but the axes have {lengths} steps; pass one index each")
-    return [int(index) for index in indices]

@@ -1,0 +1,136 @@
+"""Rules for Gaussians, and for values over t = 0…T."""
+
+import math
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffusion_lib.contracts.advice import to_points
+from diffusion_lib.contracts.rules import Rule, a, values_of
+from diffusion_lib.contracts.tensors import NotFiniteError, numbers, readable, whole_steps
+
+
+def variances(var, name, given):
+    """Finite, at least 0, and of a shape that broadcasts to that of `mean`."""
+    numbers()(var, name, {})
+    low, high = var.detach().aminmax() if var.numel() else (torch.zeros(()), torch.zeros(()))
+    if not (readable(low >= 0) and readable(high < math.inf)):
+        entry = float(low if low < 0 else high)
+        error = ValueError if low < 0 else NotFiniteError
+        raise error(f"{name} has the entry {entry}; pass variances, which are finite and at least 0")
+    mean = given["mean"].shape
+    if _broadcast(mean, var.shape) != mean:
+        raise ValueError(
+            f"{name} has shape {tuple(var.shape)}, mean {tuple(mean)}; give {name} one entry, one for each row "
+            "(n, 1), or the shape of mean"
+        )
+
+
+def fits_mean(value, name, given):
+    """Points, or a Gaussian, that go with the Gaussian whose method is called; the one asked has a density."""
+    gaussian, x, density = given["self"], value, "var"
+    if name == "other":
+        a(type(gaussian))(value, name, given)
+        x, gaussian, name, density = value.mean, value, "other.mean", "other.var"
+    numbers()(x, name, {})
+    mean = given["self"].mean.shape
+    if mean[-1:] != x.shape[-1:] or _broadcast(mean, x.shape) is None:
+        raise ValueError(
+            f"{name} has shape {tuple(x.shape)}, mean {tuple(mean)}; both need equally many columns, and equally "
+            "many rows or a single one"
+        )
+    if not readable((gaussian.var > 0).all()):
+        raise ValueError(f"{density} has a 0 among its entries; a density needs variances above 0")
+
+
+def multiplies(value, name, given):
+    """A Gaussian that fits, and that is no point mass where the one whose method is called is one, too."""
+    a(type(given["self"]))(value, name, given)
+    total = given["self"].var + value.var
+    if not readable((total > 0).all()):
+        raise ValueError(
+            "both variances are 0 in the same place; two point masses have no product: make one positive"
+        )
+    wide = type(value)(value.mean, torch.ones_like(value.mean))
+    fits_mean(wide, name, given)
+
+
+def one_point(value, name, given):
+    """The finite coordinates of one point."""
+    numbers()(value, name, {})
+    if value.ndim == 0:
+        raise ValueError(f"{name} has shape (); pass one number for each coordinate of a point")
+    if not readable(torch.isfinite(value).all()):
+        raise NotFiniteError(f"{name} has NaN or infinite entries; pass finite numbers")
+
+
+def points_like(point: str) -> Rule:
+    """Points whose last axes are those of the attribute called `point`. NaN goes through."""
+
+    def rule(value, name, given):
+        shape = getattr(given["self"], point).shape
+        numbers()(value, name, {})
+        if value.shape[-len(shape) :] != shape:
+            fix = to_points(value, name, tuple(shape), value.dtype)
+            raise ValueError(f"{name} has shape {tuple(value.shape)}, {point} {tuple(shape)}: pass {fix}")
+
+    return rule
+
+
+def over_time(value, name, given):
+    """Values over t = 0…T: shape (T + 1,) with T ≥ 1."""
+    numbers()(value, name, {})
+    if value.ndim != 1 or len(value) < 2:
+        raise ValueError(f"{name} has shape {tuple(value.shape)}; pass entries for t = 0…T, shape (T + 1,)")
+
+
+def over_same_time(value, name, given):
+    """Named arrays over t = 0…T, with one T."""
+    values_of(over_time)(value, name, given)
+    lengths = {key: len(array) for key, array in value.items()}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"{name} has lengths {lengths}; pass arrays over t = 0…T, all of length T + 1")
+
+
+def index(values: str) -> Rule:
+    """An index of the argument called `values`, or one for each point."""
+
+    def rule(value, name, given):
+        t, n = whole_steps(value, name, given), len(given[values])
+        if not readable(((t >= 0) & (t < n)).all()):
+            low, high = int(t.min()), int(t.max())
+            raise ValueError(f"{name} runs from {low} to {high}; pass steps in 0…{n - 1}, where {values} are")
+
+    return rule
+
+
+def shares(value, name, given):
+    """α_0 = 1 and α_1…α_T, or β_1…β_T: a list of numbers between 0 and 1, in any form."""
+    try:
+        x = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{name} = {value!r}; pass a tensor or a list of numbers") from error
+    if x.ndim != 1 or len(x) < (2 if name == "alpha" else 1):
+        listed = "T + 1 values α_0 = 1, α_1, …, α_T" if name == "alpha" else "T values β_1, …, β_T"
+        raise ValueError(f"{name} has shape {tuple(x.shape)}; pass the {listed} with T ≥ 1")
+    rest = x[1:] if name == "alpha" else x
+    if (name == "alpha" and x[0] != 1) or not ((rest > 0) & (rest < 1)).all():
+        raise ValueError(
+            f"{name} starts with {float(x[0])} and runs from {float(rest.min())} to {float(rest.max())}; it needs "
+            "0 < α_t < 1, and so 0 < β_t < 1, for t ≥ 1, and α_0 = 1: pass such numbers"
+        )
+
+
+def _broadcast(a: Any, b: Any) -> tuple[int, ...] | None:
+    """The shape to which the two shapes broadcast, or None if they do not."""
+    try:
+        return np.broadcast_shapes(a, b)
+    except ValueError:
+        return None
+
+
+Variances = Annotated[Tensor, variances]
+OverTime = Annotated[Tensor, over_time]
+Shares = Annotated[Tensor, shares]
