@@ -53,14 +53,14 @@ def train(
     generator: Generator | None = None,
     on_step: Callable[[TrainingRun], None] | None = None,
 ) -> TrainingRun:
-    """Minimise `model.loss(batch, generator)` over batches drawn with replacement from points x_0 (n, *shape).
+    """Minimise `model.loss(batch, generator)` over batches drawn with replacement from points (n, *shape).
 
     AdamW with β = (0.9, 0.99); the learning rate rises over the first 5 % of the steps and falls to 0 along a
     cosine. `on_step` is called after every step. An interrupt (the notebook's stop button) ends training and
     keeps what was learnt. A loss that is not finite, or a million times the first, or weights that are not
     finite end it and bring back the last weights known to be good. In both cases a warning says so. An error
-    brings back good weights too, and is raised. Data far from mean 0 and standard deviation 1 is trained on, with
-    a warning.
+    brings back good weights too, and is raised. Data far from mean 0 and standard deviation 1 is trained on,
+    with a warning.
     """
     if trouble := unit_trouble(x_0):
         warnings.warn(f"x_0 {trouble}", stacklevel=3)
@@ -131,7 +131,7 @@ def warm_up_and_cosine(step: float, steps: Count) -> float:
 
 @checked
 def unit_trouble(x_0: Points) -> str:
-    """What in the units of points (n, *shape) makes them hard to learn, and the remedy; empty if nothing does.
+    """What makes points (n, *shape) hard to learn in their units, and the remedy; empty if nothing does.
 
     A model starts from N(0, I), and its settings are for data of about that size.
     """
@@ -143,8 +143,8 @@ def unit_trouble(x_0: Points) -> str:
     gap, overall = torch.finfo(x.dtype).eps * x.abs().amax(dim=0), float(std.square().mean().sqrt())
     if (gap > 1e-3 * std).any():
         return (
-            f"has numbers near {float(x.abs().max()):.0e}, which {x.dtype} keeps {float(gap.max()):.0e} apart: it "
-            "has lost digits. Before it becomes a tensor of this type, subtract its mean"
+            f"has numbers near {float(x.abs().max()):.0e}, where {x.dtype} keeps {float(gap.max()):.0e} of "
+            "their detail: before they become a tensor of this type, subtract their mean"
         )
     if x_0.ndim == 2 and std.max() > 10 * std.min():
         return (
@@ -154,9 +154,9 @@ def unit_trouble(x_0: Points) -> str:
         )
     if not 0.3 <= overall <= 3 or (mean.abs() > 1).any():
         return (
-            f"has a mean of up to {float(mean.abs().max()):.2g} and the standard deviation {overall:.2g}, and these "
-            "models learn data of mean 0 and standard deviation 1; pass data.Standardiser.fit(x_0)(x_0), and undo "
-            "it on the samples"
+            f"has a mean of up to {float(mean.abs().max()):.2g} and the standard deviation {overall:.2g}; "
+            "these models learn data of mean 0 and standard deviation 1: pass "
+            "data.Standardiser.fit(x_0)(x_0), and undo it on the samples"
         )
     return ""
 

@@ -12,11 +12,14 @@ from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.networks import TimeMLP
 from diffusion_lib.models.oracle import ExactDenoiser
 from diffusion_lib.process.schedules import linear
+from diffusion_lib.solvers.steps import AtSteps
 from diffusion_lib.training import KEEP_EVERY, train, warm_up_and_cosine
 
 
 class Centre(nn.Module):
-    """The least there is to train: one point, drawn to the data. It has nothing but `loss`."""
+    """The least there is to train: one point, drawn to the data."""
+
+    shape = (2,)
 
     def __init__(self):
         super().__init__()
@@ -40,18 +43,18 @@ class Failing(Centre):
 
 
 def points():
-    return (normal(500, 2) * 0.1 + torch.tensor([1.0, -2.0])).float()
+    return (normal(500, 2) * 0.35 + torch.tensor([0.5, -1.0])).float()
 
 
 def test_it_finds_the_minimum():
     model, x_0 = Centre(), points()
     run = train(model, x_0, steps=400, batch_size=500, learning_rate=5e-2, generator=seeded())
-    # The minimum of a batch scatters about the data's mean by 0.1/√500, and the last steps average over many.
+    # The minimum of a batch scatters about the data's mean by 0.35/√500; the last steps average over many.
     # AdamW's decay, 1 % of a rate that falls to 0, pulls less.
-    assert (model.point - x_0.mean(dim=0)).abs().max() < 5 * 0.1 / math.sqrt(500)
+    assert (model.point - x_0.mean(dim=0)).abs().max() < 5 * 0.35 / math.sqrt(500)
     assert len(run.losses) == run.kept == 400
     assert run.stopped == ""
-    assert run.losses[-1] < run.losses[0] / 10
+    assert run.losses[-1] < run.losses[0] / 4
 
 
 def test_a_diffusion_model_learns():
@@ -246,6 +249,6 @@ def test_bad_input_is_refused(x_0, settings, parts):
 
 def test_a_model_without_parameters_is_refused():
     schedule = linear(30)
-    oracle = Diffusion(ExactDenoiser(torch.zeros(1, 2), schedule), schedule, "x_0")
+    oracle = Diffusion(AtSteps(ExactDenoiser(torch.zeros(1, 2)), schedule), schedule, "x_0")
     with refused("model, a Diffusion", "no parameters", "pass a model with a network"):
         train(oracle, points())

@@ -26,7 +26,7 @@ every_model = pytest.mark.parametrize("name", MODELS)
 
 
 def points():
-    return (normal(500, 2) * 0.1 + torch.tensor([1.0, -2.0])).float()
+    return (normal(500, 2) * 0.35 + torch.tensor([0.5, -1.0])).float()
 
 
 def made(name, T=4):
@@ -104,9 +104,9 @@ def test_types_of_data_and_model_agree(name):
 @every_model
 def test_what_is_not_on_the_cpu_is_refused(name):
     """The device "meta" is one that every machine has."""
-    with refused("x_0 is on meta", "pass x_0.cpu()"):
+    with refused("x_0 is on meta", "pass x_0.to('cpu')"):
         train(made(name), points().to("meta"), steps=1)
-    with refused("x_0 is on the CPU and the model on meta", ".cpu()"):
+    with refused("x_0 is on cpu and the model on meta", "pass x_0.to('meta')"):
         train(made(name).to("meta"), points(), steps=1)
 
 

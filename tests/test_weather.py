@@ -7,12 +7,12 @@ the argument and has a fix.
 
 import inspect
 import re
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import Phase, given, settings
-from hypothesis import strategies as st
+from hypothesis import Phase, given, settings, strategies as st
 from torch import Tensor, nn
 from weather import (
     ARGUMENTS,
@@ -22,9 +22,9 @@ from weather import (
     Setting,
     is_a,
     one_step,
+    oracle,
     public,
     states,
-    steps,
     tensors,
 )
 from weather_widgets import WIDGETS
@@ -32,9 +32,9 @@ from weather_widgets import WIDGETS
 from diffusion_lib import data
 from diffusion_lib.models import hvae, networks
 from diffusion_lib.models.diffusion import Diffusion
-from diffusion_lib.models.oracle import ExactDenoiser
 from diffusion_lib.process.gaussians import Gaussian
 from diffusion_lib.process.schedules import Schedule
+from diffusion_lib.solvers.steps import AtSteps, PosteriorSteps
 from diffusion_lib.training import TrainingRun
 
 CASES = 24  # for each function
@@ -46,10 +46,6 @@ def fitted(s):
     return data.Standardiser(s.normal(2), 0.5)
 
 
-def oracle(s):
-    return ExactDenoiser(s.normal(4, 2), s.schedule, chunk=2)
-
-
 def noise(s):
     return tensors(-1, s.vae().latent)(s)
 
@@ -59,6 +55,10 @@ def heads(s):
     return good, bad
 
 
+def posterior_steps(s):
+    return PosteriorSteps(oracle(s), s.schedule)
+
+
 def few(s):
     """Numbers for what needs 21 points or steps, or nearly as many."""
     return [21, 22], [0, -1, 5, 18, 2.5, None, "30"]
@@ -66,6 +66,15 @@ def few(s):
 
 def level(s):
     return s.model(hvae.GaussianMLP, 2, 3, width=4)
+
+
+def falling(s):
+    """Steps of a schedule, from late to early."""
+    return [None, [s.T], list(range(s.T, 0, -1))], [[], [0], [s.T + 1], [1, 2], [s.T, s.T], 3, "x", [1.5]]
+
+
+def a_network(s):
+    return [s.network(), None], []
 
 
 def scalar(a):
@@ -84,8 +93,12 @@ def rows(name, *more):
     return lambda a: (*getattr(a, name).shape[:-1], *more)
 
 
-def gaussians(name, columns=2):
-    return lambda a: (Gaussian, *getattr(a, name).shape[:-1], columns)
+def same(name):
+    return lambda a: tuple(getattr(a, name).shape)
+
+
+def gaussians(name, columns=None):
+    return lambda a: (Gaussian, *getattr(a, name).shape[:-1], columns or getattr(a, name).shape[-1])
 
 
 def column(a):
@@ -103,98 +116,116 @@ def terms(a):
 
 CHAIN = {"of": Setting.any_chain}
 VAE, HVAE = {"of": Setting.vae}, {"of": Setting.hvae}
+GROUPS = {"x_t": tensors(-1, 3, 2)}
+SETS = {"x": tensors(9, 2), "y": tensors(8, 2)}
 CALLS = {
-    "chain.ReverseChain": Call(is_a(nn.Module), arguments={"network": lambda s: ([s.network(), None], [])}),
-    "chain.ReverseChain.T": Call(is_a(int), **CHAIN),
-    "chain.ReverseChain.reverse": Call(gaussians("x_t"), **CHAIN),
-    "chain.ReverseChain.first_form": Call(terms, **CHAIN),
-    "chain.ReverseChain.second_form": Call(terms, **CHAIN),
-    "chain.ReverseChain.prior_kl": Call(rows("x_0"), **CHAIN),
-    "chain.ReverseChain.trajectory": Call(a_path, **CHAIN),
-    "chain.ReverseChain.sample": Call(drawn, **CHAIN),
-    **{f"data.{name}": Call(lambda a: (a.n, 2)) for name in data.DATASETS},
-    "data.roll_curve": Call(drawn),
-    "data.Standardiser": Call(is_a(data.Standardiser), arguments={"mean": tensors(2)}),
-    "data.Standardiser.fit": Call(is_a(data.Standardiser), arguments={"x": tensors(5, 2)}),
-    "data.Standardiser.__call__": Call(rows("x", 2), fitted, passes=True),
-    "data.Standardiser.undo": Call(rows("x", 2), fitted, passes=True),
-    "diffusion.Diffusion": Call(is_a(Diffusion)),
-    "diffusion.Diffusion.denoise": Call(rows("x_t", 2), Setting.diffusion),
-    "diffusion.Diffusion.loss": Call(scalar, Setting.diffusion),
-    "diffusion.Diffusion.squared_error": Call(rows("x_0"), Setting.diffusion),
-    "diffusion.Diffusion.bound_term": Call(rows("x_0"), Setting.diffusion),
-    "evaluation.sliced_wasserstein": Call(is_a(float)),
-    "evaluation.energy_distance": Call(is_a(float)),
-    "evaluation.classifier_accuracy": Call(is_a(float), arguments={"x": tensors(9, 2), "y": tensors(8, 2)}),
-    "evaluation.distance_to_curve": Call(is_a(float)),
-    "evaluation.fresh_sets": Call(is_a(list)),
-    "evaluation.evaluate": Call(is_a(dict), arguments={"n": few}),
-    "evaluation.table": Call(is_a(str)),
-    "forward.step": Call(gaussians("x_prev")),
-    "forward.marginal": Call(gaussians("x_0")),
-    "forward.diffuse": Call(rows("x_0", 2)),
-    "forward.trajectory": Call(lambda a: (a.schedule.T + 1, len(a.x_0), 2)),
-    "forward.log_prob": Call(terms),
-    "gaussians.Gaussian": Call(lambda a: (Gaussian, *a.mean.shape), passes=True),
-    "gaussians.Gaussian.log_prob": Call(rows("x"), Setting.gaussian, passes=True),
-    "gaussians.Gaussian.sample": Call(lambda a: (a.s.n, 2), Setting.gaussian),
-    "gaussians.Gaussian.kl": Call(lambda a: (a.s.n,), Setting.gaussian),
-    "gaussians.Gaussian.product": Call(lambda a: (Gaussian, a.s.n, 2), Setting.gaussian),
-    "hvae.GaussianMLP": Call(is_a(nn.Module)),
-    "hvae.GaussianMLP.forward": Call(gaussians("x", 3), level, passes=True),
-    "hvae.HVAE": Call(is_a(nn.Module), arguments={"T": lambda s: ([s.T], [0, 9, -1, 2.5, None, "3"]),
+    "models.chain.ReverseChain": Call(is_a(nn.Module), arguments={"network": a_network}),
+    "models.chain.ReverseChain.T": Call(is_a(int), **CHAIN),
+    "models.chain.ReverseChain.first_form": Call(terms, **CHAIN),
+    "models.chain.ReverseChain.second_form": Call(terms, **CHAIN),
+    "models.chain.ReverseChain.prior_kl": Call(rows("x_0"), **CHAIN),
+    "models.chain.ReverseChain.trajectory": Call(a_path, **CHAIN),
+    "models.chain.ReverseChain.sample": Call(drawn, **CHAIN),
+    **{f"data.planes.{name}": Call(lambda a: (a.n, 2)) for name in data.DATASETS},
+    "data.planes.roll_curve": Call(drawn),
+    "data.units.Standardiser": Call(is_a(data.Standardiser), arguments={"mean": tensors(2)}),
+    "data.units.Standardiser.fit": Call(is_a(data.Standardiser), arguments={"x": tensors(5, 2)}),
+    "data.units.Standardiser.__call__": Call(rows("x", 2), fitted, passes=True),
+    "data.units.Standardiser.undo": Call(rows("x", 2), fitted, passes=True),
+    "models.diffusion.Diffusion": Call(is_a(Diffusion)),
+    "models.diffusion.Diffusion.denoise": Call(rows("x_t", 2), Setting.diffusion),
+    "models.diffusion.Diffusion.reverse": Call(gaussians("x_t"), Setting.diffusion),
+    "models.diffusion.Diffusion.forward": Call(rows("z", 2), Setting.diffusion),
+    "models.diffusion.Diffusion.loss": Call(scalar, Setting.diffusion),
+    "models.diffusion.Diffusion.squared_error": Call(rows("x_0"), Setting.diffusion),
+    "models.diffusion.Diffusion.bound_term": Call(rows("x_0"), Setting.diffusion),
+    "measure.evaluation.sliced_wasserstein": Call(is_a(float)),
+    "measure.evaluation.energy_distance": Call(is_a(float)),
+    "measure.evaluation.classifier_accuracy": Call(is_a(float), arguments=SETS),
+    "measure.evaluation.distance_to_curve": Call(is_a(float)),
+    "measure.evaluation.fresh_sets": Call(is_a(list)),
+    "measure.evaluation.evaluate": Call(is_a(dict), arguments={"n": few}),
+    "measure.evaluation.table": Call(is_a(str)),
+    "process.forward.step": Call(gaussians("x_prev")),
+    "process.forward.marginal": Call(gaussians("x_0")),
+    "process.forward.diffuse": Call(same("x_0")),
+    "process.forward.trajectory": Call(lambda a: (a.schedule.T + 1, *a.x_0.shape)),
+    "process.forward.log_prob": Call(lambda a: tuple(a.chain.shape[:2])),
+    "process.gaussians.Gaussian": Call(lambda a: (Gaussian, *a.mean.shape), passes=True),
+    "process.gaussians.Gaussian.log_prob": Call(rows("x"), Setting.gaussian, passes=True),
+    "process.gaussians.Gaussian.sample": Call(lambda a: (a.s.n, 2), Setting.gaussian),
+    "process.gaussians.Gaussian.from_noise": Call(rows("eps", 2), Setting.gaussian, passes=True),
+    "process.gaussians.Gaussian.kl": Call(lambda a: (a.s.n,), Setting.gaussian),
+    "process.gaussians.Gaussian.product": Call(lambda a: (Gaussian, a.s.n, 2), Setting.gaussian),
+    "models.hvae.GaussianMLP": Call(is_a(nn.Module)),
+    "models.hvae.GaussianMLP.forward": Call(gaussians("x", 3), level, passes=True),
+    "models.hvae.HVAE": Call(is_a(nn.Module), arguments={"T": lambda s: ([s.T], [0, 9, -1, 2.5, None, "3"]),
                                                  "latent": lambda s: ([2], [0, 3, None, 2.5, "2"])}),
-    "hvae.HVAE.encode": Call(gaussians("z_prev"), arguments={"t": one_step}, **HVAE),
-    "hvae.HVAE.decode": Call(gaussians("z_t"), arguments={"t": one_step}, **HVAE),
-    "hvae.HVAE.prior": Call(lambda a: (Gaussian, a.n, 2), **HVAE),
-    "hvae.HVAE.infer": Call(is_a(list), **HVAE),
-    "hvae.HVAE.terms": Call(terms, arguments={"chain": states}, **HVAE),
-    "hvae.HVAE.loss": Call(scalar, **HVAE),
-    "hvae.HVAE.states": Call(is_a(list), **HVAE),
-    "hvae.HVAE.trajectory": Call(a_path, **HVAE),
-    "hvae.HVAE.sample": Call(drawn, **HVAE),
-    "networks.mlp": Call(is_a(nn.Module)),
-    "networks.Waves": Call(is_a(nn.Module)),
-    "networks.Waves.forward": Call(rows("x", 6), lambda s: s.model(networks.Waves, 1), passes=True),
-    "networks.TimeMLP": Call(is_a(nn.Module)),
-    "networks.TimeMLP.forward": Call(rows("x_t", 2), Setting.network, passes=True),
-    "networks.HeadPerStep": Call(is_a(nn.Module)),
-    "networks.HeadPerStep.forward": Call(rows("x_t", 4), Setting.heads, passes=True),
-    "oracle.ExactDenoiser": Call(is_a(nn.Module)),
-    "oracle.ExactDenoiser.forward": Call(rows("x_t", 2), oracle),
-    "plots.use_book_style": Call(is_a(type(None))),
-    "plots.cloud": Call(is_a(type(None))),
-    "plots.arrows": Call(is_a(type(None))),
-    "plots.per_step": Call(is_a(type(None)), passes=True),
-    "posterior.posterior_var": Call(over_t),
-    "posterior.posterior_weights": Call(is_a(tuple)),
-    "posterior.posterior": Call(gaussians("x_t")),
-    "posterior.to_x_0": Call(rows("x_t", 2)),
-    "posterior.from_x_0": Call(rows("x_t", 2)),
-    "reverse.FirstFormChain": Call(is_a(nn.Module)),
-    "reverse.FirstFormChain.loss": Call(scalar, Setting.first),
-    "reverse.SecondFormChain": Call(is_a(nn.Module), arguments={"network": heads}),
-    "reverse.SecondFormChain.loss": Call(scalar, Setting.second),
-    "schedules.Schedule": Call(is_a(Schedule)),
-    "schedules.Schedule.from_beta": Call(is_a(Schedule)),
-    "schedules.Schedule.T": Call(is_a(int), lambda s: s.schedule),
-    "schedules.Schedule.beta": Call(over_t, lambda s: s.schedule),
-    "schedules.Schedule.snr": Call(over_t, lambda s: s.schedule, passes=True),  # infinite at t = 0
-    "schedules.at": Call(column, arguments={"t": lambda s: (steps(s)[0], steps(s)[1][:-1])}, passes=True),
-    "schedules.linear": Call(is_a(Schedule), arguments={"T": few}),
-    "schedules.cosine": Call(is_a(Schedule)),
-    "schedules.sigmoid": Call(is_a(Schedule)),
-    "schedules.even_log_snr": Call(is_a(Schedule)),
+    "models.hvae.HVAE.encode": Call(gaussians("z_prev"), arguments={"t": one_step}, **HVAE),
+    "models.hvae.HVAE.decode": Call(gaussians("z_t"), arguments={"t": one_step}, **HVAE),
+    "models.hvae.HVAE.prior": Call(lambda a: (Gaussian, a.n, 2), **HVAE),
+    "models.hvae.HVAE.infer": Call(is_a(list), **HVAE),
+    "models.hvae.HVAE.terms": Call(terms, arguments={"chain": states}, **HVAE),
+    "models.hvae.HVAE.loss": Call(scalar, **HVAE),
+    "models.hvae.HVAE.states": Call(is_a(list), **HVAE),
+    "models.hvae.HVAE.trajectory": Call(a_path, **HVAE),
+    "models.hvae.HVAE.sample": Call(drawn, **HVAE),
+    "models.networks.mlp": Call(is_a(nn.Module)),
+    "models.networks.Waves": Call(is_a(nn.Module)),
+    "models.networks.Waves.forward": Call(rows("x", 6), lambda s: s.model(networks.Waves, 1), passes=True),
+    "models.networks.TimeMLP": Call(is_a(nn.Module)),
+    "models.networks.TimeMLP.forward": Call(rows("x_t", 2), Setting.network, passes=True),
+    "models.networks.HeadPerStep": Call(is_a(nn.Module)),
+    "models.networks.HeadPerStep.grouped": Call(rows("x_t", 4), Setting.heads, GROUPS, passes=True),
+    "models.networks.HeadPerStep.forward": Call(rows("x_t", 4), Setting.heads, passes=True),
+    "models.oracle.ExactDenoiser": Call(is_a(nn.Module)),
+    "models.oracle.ExactDenoiser.forward": Call(rows("z", 2), oracle),
+    "show.plots.use_book_style": Call(is_a(type(None))),
+    "show.plots.cloud": Call(is_a(type(None))),
+    "show.plots.arrows": Call(is_a(type(None))),
+    "show.plots.per_step": Call(is_a(type(None)), passes=True),
+    "process.posterior.posterior_var": Call(over_t),
+    "process.posterior.posterior_weights": Call(is_a(tuple)),
+    "process.posterior.posterior": Call(gaussians("x_t")),
+    "process.posterior.to_x_0": Call(same("x_t")),
+    "process.posterior.from_x_0": Call(same("x_t")),
+    "models.reverse.FirstFormChain": Call(is_a(nn.Module)),
+    "models.reverse.FirstFormChain.reverse": Call(gaussians("x_t"), Setting.first),
+    "models.reverse.SecondFormChain.reverse": Call(gaussians("x_t"), Setting.second),
+    "models.reverse.FirstFormChain.loss": Call(scalar, Setting.first),
+    "models.reverse.SecondFormChain": Call(is_a(nn.Module), arguments={"network": heads}),
+    "models.reverse.SecondFormChain.loss": Call(scalar, Setting.second),
+    "process.schedules.Schedule": Call(is_a(Schedule)),
+    "process.schedules.Schedule.from_beta": Call(is_a(Schedule)),
+    "process.schedules.Schedule.T": Call(is_a(int), lambda s: s.schedule),
+    "process.schedules.Schedule.beta": Call(over_t, lambda s: s.schedule),
+    "process.schedules.Schedule.signal": Call(over_t, lambda s: s.schedule),
+    "process.schedules.Schedule.noise": Call(over_t, lambda s: s.schedule),
+    "process.schedules.Schedule.sigma": Call(over_t, lambda s: s.schedule),
+    "process.schedules.Schedule.snr": Call(over_t, lambda s: s.schedule, passes=True),  # infinite at t = 0
+    "process.schedules.at": Call(column, passes=True),
+    "process.schedules.linear": Call(is_a(Schedule), arguments={"T": few}),
+    "process.schedules.cosine": Call(is_a(Schedule)),
+    "process.schedules.sigmoid": Call(is_a(Schedule)),
+    "process.schedules.even_log_snr": Call(is_a(Schedule)),
     "training.train": Call(is_a(TrainingRun)),
+    "solvers.steps.ancestral": Call(is_a(Iterator)),
+    "solvers.steps.ddim": Call(is_a(Iterator), arguments={"steps": falling}),
+    "solvers.steps.AtSteps": Call(is_a(nn.Module)),
+    "solvers.steps.AtSteps.forward": Call(same("x_t"), lambda s: AtSteps(oracle(s), s.schedule)),
+    "solvers.steps.PosteriorSteps": Call(is_a(nn.Module)),
+    "solvers.steps.PosteriorSteps.forward": Call(gaussians("x_t"), posterior_steps),
+    "solvers.steps.reverse_variance": Call(over_t),
+    "training.unit_trouble": Call(is_a(str)),
     "training.warm_up_and_cosine": Call(is_a(float)),
-    "vae.VAE": Call(is_a(nn.Module)),
-    "vae.VAE.prior": Call(lambda a: (Gaussian, a.n, a.on.latent), **VAE),
-    "vae.VAE.encode": Call(lambda a: (Gaussian, len(a.x), a.on.latent), **VAE),
-    "vae.VAE.decode": Call(lambda a: (Gaussian, *a.z.shape[:-1], 2), arguments={"z": noise}, **VAE),
-    "vae.VAE.elbo_terms": Call(is_a(tuple), arguments={"eps": noise}, **VAE),
-    "vae.VAE.loss": Call(scalar, **VAE),
-    "vae.VAE.trajectory": Call(lambda a: (2, a.n, 2), **VAE),
-    "vae.VAE.sample": Call(drawn, **VAE),
+    "models.vae.VAE": Call(is_a(nn.Module)),
+    "models.vae.VAE.prior": Call(lambda a: (Gaussian, a.n, a.on.latent), **VAE),
+    "models.vae.VAE.encode": Call(lambda a: (Gaussian, len(a.x), a.on.latent), **VAE),
+    "models.vae.VAE.decode": Call(lambda a: (Gaussian, *a.z.shape[:-1], 2), arguments={"z": noise}, **VAE),
+    "models.vae.VAE.elbo_terms": Call(is_a(tuple), arguments={"eps": noise}, **VAE),
+    "models.vae.VAE.loss": Call(scalar, **VAE),
+    "models.vae.VAE.trajectory": Call(lambda a: (2, a.n, 2), **VAE),
+    "models.vae.VAE.sample": Call(drawn, **VAE),
     **WIDGETS,
 }  # fmt: skip
 
@@ -206,7 +237,7 @@ def test_every_public_function_is_called():
     assert len(CALLS) * CASES >= 2000
 
 
-@pytest.mark.filterwarnings("ignore:Training ended early")
+@pytest.mark.filterwarnings("ignore:Training ended early", "ignore:x_0 has")
 @pytest.mark.parametrize(("name", "function"), [call for call in public() if call[0] in CALLS])
 def test_it_works_or_says_what_is_wrong(name, function):
     cases, call = [], CALLS[name]
@@ -259,9 +290,11 @@ def picked(values):
 
 def surely_wrong(name, bad, value, s):
     """Whether a bad argument can do nothing but harm; many others work, such as a list of steps."""
-    if name.startswith("widgets"):  # which draw positions that are not finite, or of any type, as they can
+    if name.startswith(
+        "show.widgets"
+    ):  # which draw positions that are not finite, or of any type, as they can
         return bad not in ("", "x", "y", "x_0", "xy", "start", "end", "mean", "std")
-    if bad == "t" and name != "schedules.at":  # which gives entry 0 as well
+    if bad == "t" and name != "process.schedules.at":  # which gives entry 0 as well
         return isinstance(value, int | float) and (type(value) is not int or not 1 <= value <= s.T)
     return bad in ("generator", "schedule") and value is not None
 
@@ -271,9 +304,9 @@ def type_of(name, given, s):
     for value in given.values():
         if isinstance(value, Tensor) and value.is_floating_point():
             return value.dtype
-    return {"data": torch.float32, "schedules": torch.float64, "posterior": torch.float64}.get(
-        name.split(".")[0], s.dtype
-    )
+    kind = {"data.planes": torch.float32, "process.schedules": torch.float64}
+    kind |= dict.fromkeys(("process.posterior", "solvers.steps"), torch.float64)
+    return kind.get(".".join(name.split(".")[:2]), s.dtype)
 
 
 def assert_gives(result, wanted, dtype):

@@ -21,22 +21,30 @@ from diffusion_lib import data
 from diffusion_lib.measure import evaluation
 from diffusion_lib.models import hvae, networks, vae
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.oracle import ExactDenoiser
 from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
 from diffusion_lib.process import schedules
 from diffusion_lib.process.gaussians import Gaussian
 
-# Left out: the checks themselves (test_checks.py).
+# Left out: the contracts themselves (tests/contracts), those of positions among them.
 FILES = pkgutil.walk_packages(diffusion_lib.__path__, "diffusion_lib.")
-MODULES = {file.name.removeprefix("diffusion_lib.") for file in FILES} - {"checks"}
+NAMES = {file.name.removeprefix("diffusion_lib.") for file in FILES}
+MODULES = {name for name in NAMES if not name.startswith("contracts") and not name.endswith("positions")}
 # What checks nothing, and why.
 TRUSTED = {
-    "posterior.solve_for_x_0": "says that its inputs are trusted; to_x_0 is the same with checks",
-    "evaluation.Figure": "a record that the library fills in",
+    "measure.evaluation.Figure": "a record that the library fills in",
     "training.TrainingRun": "a record that the library fills in",
-    "widgets.frames.Layer": "a record that points, arrows, ellipses, curve and labels fill in",
-    "widgets.live.LiveRun": "a record that train_live fills in",
-    "widgets.stepper.quantise": "gets what points, arrows, … and Panel have checked",
-    "widgets.stepper.dequantise": "gets what quantise gave",
+    "process.gaussians.standard_normal": "gets a shape and a tensor that the library has",
+    "training.adamw": "gets the parameters and the rate that train has",
+    "models.chain.ReverseChain.reverse": "is what a subclass says",
+    "models.chain.CarriesSchedule": "PyTorch calls its methods",
+    "solvers.steps.blocks": "called by samplers, with what they have",
+    "solvers.steps.evaluating": "takes anything, and sets the mode of modules",
+    "solvers.steps.last": "takes what a sampler gives",
+    "show.widgets.frames.Layer": "a record that points, arrows, ellipses, curve and labels fill in",
+    "show.widgets.live.LiveRun": "a record that train_live fills in",
+    "show.widgets.stepper.quantise": "gets what points, arrows, … and Panel have checked",
+    "show.widgets.stepper.dequantise": "gets what quantise gave",
 }
 
 
@@ -45,7 +53,7 @@ def public() -> Iterator[tuple[str, Callable]]:
     for module in sorted(MODULES):
         for name, thing in vars(importlib.import_module(f"diffusion_lib.{module}")).items():
             home = getattr(thing, "__module__", "")
-            if name.startswith(("_", "check_")) or home != f"diffusion_lib.{module}":
+            if name.startswith("_") or home != f"diffusion_lib.{module}":
                 continue
             yield f"{module}.{name}", thing
             for method, value in vars(thing).items() if inspect.isclass(thing) else ():
@@ -124,17 +132,14 @@ Values = tuple[list[Any], list[Any]]
 
 
 def tensors(*shape: int) -> Callable[[Setting], Values]:
-    """Floating-point tensors of this shape, in which -1 stands for n and None for T + 1.
-
-    The device "meta", which every machine has, stands for a GPU.
-    """
+    """Floating-point tensors of this shape, in which -1 stands for n and None for T + 1."""
 
     def values(s: Setting) -> Values:
         x = s.normal(*({-1: s.n, None: s.T + 1}.get(size, size) for size in shape))
         spread_out = x.repeat_interleave(2, dim=0)[::2]
         good = [x, spread_out, x.mT.contiguous().mT if x.ndim > 1 else x, x.clone().requires_grad_()]
         other = torch.float64 if s.dtype == torch.float32 else torch.float32
-        bad = [x * torch.nan, x / 0, x.long(), x > 0, x.tolist(), x.numpy(), x.to("meta"), x.to(other)]
+        bad = [x * torch.nan, x / 0, x.long(), x > 0, x.tolist(), x.numpy(), x.to(other)]
         return good, [*bad, x[:0], torch.cat([x, x]), x[..., :1], x[None], x.sum(), None, "x", 3]
 
     return values
@@ -142,9 +147,19 @@ def tensors(*shape: int) -> Callable[[Setting], Values]:
 
 def steps(s: Setting) -> Values:
     one, each = torch.tensor(s.T), torch.randint(1, s.T + 1, (s.n,), generator=seeded(s.seed))
-    bad = [0, s.T + 1, -1, 1.0, torch.nan, True, None, "1", one.float(), one > 0, each[:0], each.to("meta")]
+    bad = [0, s.T + 1, -1, 1.0, torch.nan, True, None, "1", one.float(), one > 0, each[:0]]
     bad += [torch.ones(s.n + 2).long(), each[:, None], each * 0, each.tolist(), each.numpy(), each.byte()]
     return [1, s.T, np.int64(s.T), one, each, each.int()], bad
+
+
+def levels(s: Setting) -> Values:
+    each = s.normal(s.n).abs() + 0.1
+    bad = [0, -1.0, torch.nan, torch.inf, None, "1", True, 1j, each[:, None], torch.ones(s.n + 2), -each]
+    return [1, 0.5, each, torch.tensor(2.0)], bad
+
+
+def oracle(s: Setting) -> Callable:
+    return ExactDenoiser(s.normal(4, 2), chunk=2)
 
 
 def one_step(s: Setting) -> Values:
@@ -188,7 +203,7 @@ def sampler(s: Setting) -> Values:
 def shares(first: list[float]) -> Callable[[Setting], Values]:
     """α_0…α_T, or β_1…β_T without the first."""
     good = torch.tensor([*first, 0.9, 0.5])
-    bad = [good * torch.nan, good * 2, -good, good[:0], good.to("meta"), good[None], None, "x", 3, ["x"]]
+    bad = [good * torch.nan, good * 2, -good, good[:0], good[None], None, "x", 3, ["x"]]
     return lambda s: ([good, good.tolist(), good.numpy(), good.clone().requires_grad_()], bad)
 
 
@@ -210,13 +225,16 @@ def variances(s: Setting) -> Values:
 
 POINTS = tensors(-1, 2)
 ARGUMENTS = dict.fromkeys(("x", "y", "x_0", "x_t", "x_prev", "eps", "value", "start", "end"), POINTS)
-ARGUMENTS |= dict.fromkeys(("z_prev", "z_t", "points", "mean"), POINTS)
+ARGUMENTS |= dict.fromkeys(("z_prev", "z_t", "z", "x_T", "points", "mean"), POINTS)
 ARGUMENTS |= {
     "t": steps, "generator": generators, "schedule": schedule, "chain": tensors(None, -1, 2), "n": count(5),
     "T": count(3, 30), "n_in": count(2), "n_out": count(3), "width": count(4), "hidden": count(1, 3),
     "n_directions": count(1, 4), "chunk": count(2), "sets": count(1), "digits": count(3),
     "n_neighbors": count(2),
     "latent": count(1, 2), "steps": count(1, 2), "batch_size": count(1, 9), "var": variances,
+    "sigma": levels, "shape": lambda s: ([(2,), [2]], [(), (0,), 2, None, "x", (2.5,)]), "dim": count(2),
+    "event_dims": count(1), "eta": number(0, 0.5, 1), "denoiser": things(oracle),
+    "reverse": things(lambda s: s.diffusion().reverse),
     "step": lambda s: ([0, 1], [2.5, "1", None]),
     "kind": choice("x_0", "eps", "score", "v"), "predict": choice("x_0", "eps", "v"), "role": choice("data"),
     "weighting": choice("simple", "bound"), "reverse_var": choice("posterior", "beta"),

@@ -1,14 +1,16 @@
 """The public functions of the widgets, with good and bad arguments: a part of `test_weather.py`."""
 
+from typing import get_args
+
 import numpy as np
 import torch
 from weather import Call, Setting, Values, count, is_a, number, tensors
 
 from diffusion_lib.show.widgets import Axis, Frame, Panel, Stepper, points
-from diffusion_lib.show.widgets.frames import ANCHORS, ROLES, Layer
+from diffusion_lib.show.widgets.frames import Anchor, Layer, Role
 from diffusion_lib.show.widgets.live import LiveRun
 
-ODD = [None, 3, 2.5, [3], torch.ones(2), torch.ones(2).to("meta"), np.ones(2), {}, object()]
+ODD = [None, 3, 2.5, [3], torch.ones(2), np.ones(2), {}, object()]
 
 
 def words(*good):
@@ -50,7 +52,7 @@ def sentences(s: Setting) -> Values:
 
 def arrays(s: Setting) -> Values:
     good, other = torch.linspace(1, 0, s.T + 1), torch.ones(s.T + 2)
-    bad = [good.tolist(), good.numpy(), good.long(), good[None], good.sum(), good.to("meta"), None, "x", 3]
+    bad = [good.tolist(), good.numpy(), good.long(), good[None], good.sum(), None, "x", 3]
     wrong = [{}, {"a": good, "b": other}, {"a": other[:0]}, *({"a": x} for x in bad), *ODD]
     return [{"a": good}, {"a": good, "b": good.clone().requires_grad_()}], wrong
 
@@ -61,7 +63,7 @@ def index(s: Setting) -> Values:
 
 def spread(s: Setting) -> Values:
     good = s.normal(s.n, 2).abs()
-    bad = [-good, -1, good[None], s.normal(s.n + 5), "x", 1j, good.to("meta"), None]
+    bad = [-good, -1, good[None], s.normal(s.n + 5), "x", 1j, None]
     return [0.5, 0, good, good[:, 0], good[:, :1].numpy()], bad
 
 
@@ -73,14 +75,15 @@ def stepper(s: Setting) -> Stepper:
     return Stepper("Points", [Axis("t")])
 
 
+anchor = one_of(get_args(Anchor))
 FRAME = Frame("Points.", [points([[0, 1]])])
-LOOK = {"role": one_of(ROLES), "panel": whole(0, 3), "faint": flag, "name": words("", "data")}
+LOOK = {"role": one_of(get_args(Role)), "panel": whole(0, 3), "faint": flag, "name": words("", "data")}
 LAYERS = {
     "points": {"size": number(2, 0.5), **LOOK},
     "arrows": LOOK,
     "ellipses": {"std": spread, **LOOK},
     "curve": {"xy": tensors(-1, 2), "dashed": flag, **LOOK},
-    "labels": {"xy": tensors(-1, 2), "texts": sentences, "bold": flag, "anchor": one_of(ANCHORS), **LOOK},
+    "labels": {"xy": tensors(-1, 2), "texts": sentences, "bold": flag, "anchor": anchor, **LOOK},
 }
 PANEL = {"x": extent, "y": extent, "x_ticks": ticks, "y_ticks": ticks, "aspect": number(1, 0.5)}
 PANEL |= dict.fromkeys(("title", "x_label", "y_label"), words("", "t"))
@@ -94,17 +97,17 @@ STEPPER = {
 FRAMES = {"text": words("Points."), "layers": items(*FRAME.layers)}
 LENS = {"panel": whole(0, 2)}
 WIDGETS = {
-    **{f"widgets.frames.{name}": Call(is_a(Layer), arguments=taken) for name, taken in LAYERS.items()},
-    "widgets.frames.Panel": Call(is_a(Panel), arguments=PANEL),
-    "widgets.frames.Panel.describe": Call(is_a(dict), lambda s: Panel()),
-    "widgets.frames.Axis": Call(is_a(Axis), arguments=AXIS),
-    "widgets.frames.Frame": Call(is_a(Frame), arguments=FRAMES),
-    "widgets.lens.lens_panel": Call(is_a(Panel), arguments={"n_arrays": count(1, 3)}),
-    "widgets.lens.lens_table": Call(is_a(list), arguments={"names": items("alpha", "beta"), **LENS}),
-    "widgets.lens.index_lens": Call(is_a(list), arguments={"arrays": arrays, "t": index, **LENS}),
-    "widgets.live.picture_steps": Call(is_a(set), arguments={"pictures": count(1, 4)}),
-    "widgets.live.train_live": Call(is_a(LiveRun), arguments={"pictures": count(1, 2)}),
-    "widgets.stepper.Stepper": Call(is_a(Stepper), arguments=STEPPER),
-    "widgets.stepper.Stepper.append": Call(is_a(type(None)), stepper, {
+    **{f"show.widgets.frames.{name}": Call(is_a(Layer), arguments=taken) for name, taken in LAYERS.items()},
+    "show.widgets.frames.Panel": Call(is_a(Panel), arguments=PANEL),
+    "show.widgets.frames.Panel.describe": Call(is_a(dict), lambda s: Panel()),
+    "show.widgets.frames.Axis": Call(is_a(Axis), arguments=AXIS),
+    "show.widgets.frames.Frame": Call(is_a(Frame), arguments=FRAMES),
+    "show.widgets.lens.lens_panel": Call(is_a(Panel), arguments={"n_arrays": count(1, 3)}),
+    "show.widgets.lens.lens_table": Call(is_a(list), arguments={"names": items("alpha", "beta"), **LENS}),
+    "show.widgets.lens.index_lens": Call(is_a(list), arguments={"arrays": arrays, "t": index, **LENS}),
+    "show.widgets.live.picture_steps": Call(is_a(set), arguments={"pictures": count(1, 4)}),
+    "show.widgets.live.train_live": Call(is_a(LiveRun), arguments={"pictures": count(1, 2)}),
+    "show.widgets.stepper.Stepper": Call(is_a(Stepper), arguments=STEPPER),
+    "show.widgets.stepper.Stepper.append": Call(is_a(type(None)), stepper, {
         "frame": lambda s: ([FRAME], ODD), "value": lambda s: ([0, "a", *ODD], [])}),
 }  # fmt: skip

@@ -65,7 +65,7 @@ class LiveCell:
         bars: upper limits on the medians of figures, on top of those for all cells.
         steps, batch_size, learning_rate: of the training.
         moments: after how many % of the steps the samples are judged.
-        make_short: the model with T = SHORT_T, which can take over the weights.
+        make_short: the model with T = SHORT_T, whose network can take over the weights.
     """
 
     name: str
@@ -241,7 +241,7 @@ def measure_quality(cell: LiveCell, roll: Roll, seed: int) -> Quality:
 
 
 def shortened(cell: LiveCell, model: nn.Module) -> nn.Module:
-    """The cell's short model with the weights of `model`."""
+    """The cell's short model with the network's weights of `model`, which know nothing of T."""
     short = cell.make_short()
-    short.load_state_dict(model.state_dict())
+    short.network.load_state_dict(model.network.state_dict())
     return short

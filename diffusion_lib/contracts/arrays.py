@@ -9,12 +9,12 @@ from torch import Tensor
 
 from diffusion_lib.contracts.advice import to_points
 from diffusion_lib.contracts.rules import Rule, a, values_of
-from diffusion_lib.contracts.tensors import NotFiniteError, numbers, readable, whole_steps
+from diffusion_lib.contracts.tensors import NotFiniteError, floating, readable, whole_steps
 
 
 def variances(var, name, given):
     """Finite, at least 0, and of a shape that broadcasts to that of `mean`."""
-    numbers()(var, name, {})
+    floating(var, name, given)
     low, high = var.detach().aminmax() if var.numel() else (torch.zeros(()), torch.zeros(()))
     if not (readable(low >= 0) and readable(high < math.inf)):
         entry = float(low if low < 0 else high)
@@ -23,43 +23,46 @@ def variances(var, name, given):
     mean = given["mean"].shape
     if _broadcast(mean, var.shape) != mean:
         raise ValueError(
-            f"{name} has shape {tuple(var.shape)}, mean {tuple(mean)}; give {name} one entry, one for each row "
-            "(n, 1), or the shape of mean"
+            f"{name} has shape {tuple(var.shape)}, mean {tuple(mean)}; give {name} one entry, one for each "
+            "row (n, 1), or the shape of mean"
         )
 
 
-def fits_mean(value, name, given):
-    """Points, or a Gaussian, that go with the Gaussian whose method is called; the one asked has a density."""
-    gaussian, x, density = given["self"], value, "var"
-    if name == "other":
-        a(type(gaussian))(value, name, given)
-        x, gaussian, name, density = value.mean, value, "other.mean", "other.var"
-    numbers()(x, name, {})
+def broadcasts(x, name, given):
+    """Points that go with the mean of the Gaussian whose method is called."""
+    floating(x, name, given)
     mean = given["self"].mean.shape
     if mean[-1:] != x.shape[-1:] or _broadcast(mean, x.shape) is None:
         raise ValueError(
-            f"{name} has shape {tuple(x.shape)}, mean {tuple(mean)}; both need equally many columns, and equally "
-            "many rows or a single one"
+            f"{name} has shape {tuple(x.shape)}, mean {tuple(mean)}; both need equally many columns, "
+            "and equally many rows or a single one"
         )
-    if not readable((gaussian.var > 0).all()):
-        raise ValueError(f"{density} has a 0 among its entries; a density needs variances above 0")
+
+
+def fits(value, name, given):
+    """Points for a Gaussian that has a density, or another Gaussian that has one."""
+    own, dense = given["self"], "var"
+    if name == "other":
+        a(type(own))(value, name, given)
+        own, dense, name = value, "other.var", "other.mean"
+    broadcasts(value.mean if own is value else value, name, given)
+    if not readable((own.var > 0).all()):
+        raise ValueError(f"{dense} has a 0 among its entries; a density needs variances above 0")
 
 
 def multiplies(value, name, given):
-    """A Gaussian that fits, and that is no point mass where the one whose method is called is one, too."""
+    """Another Gaussian that fits; at no place may both be point masses."""
     a(type(given["self"]))(value, name, given)
-    total = given["self"].var + value.var
-    if not readable((total > 0).all()):
+    broadcasts(value.mean, "other.mean", given)
+    if not readable((given["self"].var + value.var > 0).all()):
         raise ValueError(
             "both variances are 0 in the same place; two point masses have no product: make one positive"
         )
-    wide = type(value)(value.mean, torch.ones_like(value.mean))
-    fits_mean(wide, name, given)
 
 
 def one_point(value, name, given):
     """The finite coordinates of one point."""
-    numbers()(value, name, {})
+    floating(value, name, given)
     if value.ndim == 0:
         raise ValueError(f"{name} has shape (); pass one number for each coordinate of a point")
     if not readable(torch.isfinite(value).all()):
@@ -71,7 +74,7 @@ def points_like(point: str) -> Rule:
 
     def rule(value, name, given):
         shape = getattr(given["self"], point).shape
-        numbers()(value, name, {})
+        floating(value, name, given)
         if value.shape[-len(shape) :] != shape:
             fix = to_points(value, name, tuple(shape), value.dtype)
             raise ValueError(f"{name} has shape {tuple(value.shape)}, {point} {tuple(shape)}: pass {fix}")
@@ -81,7 +84,7 @@ def points_like(point: str) -> Rule:
 
 def over_time(value, name, given):
     """Values over t = 0…T: shape (T + 1,) with T ≥ 1."""
-    numbers()(value, name, {})
+    floating(value, name, given)
     if value.ndim != 1 or len(value) < 2:
         raise ValueError(f"{name} has shape {tuple(value.shape)}; pass entries for t = 0…T, shape (T + 1,)")
 
@@ -118,8 +121,8 @@ def shares(value, name, given):
     rest = x[1:] if name == "alpha" else x
     if (name == "alpha" and x[0] != 1) or not ((rest > 0) & (rest < 1)).all():
         raise ValueError(
-            f"{name} starts with {float(x[0])} and runs from {float(rest.min())} to {float(rest.max())}; it needs "
-            "0 < α_t < 1, and so 0 < β_t < 1, for t ≥ 1, and α_0 = 1: pass such numbers"
+            f"{name} starts with {float(x[0])} and runs from {float(rest.min())} to {float(rest.max())}; it "
+            "needs 0 < α_t < 1, and so 0 < β_t < 1, for t ≥ 1, and α_0 = 1: pass such numbers"
         )
 
 

@@ -80,13 +80,17 @@ def hold(annotation: Any, value: Any, name: str) -> None:
 
 @cache
 def _rules_of(function: Callable) -> dict[str, Rule]:
+    """The rules by parameter, those of plain types first: others look at what these have held."""
     hints = get_type_hints(function, include_extras=True)
-    return {name: rule_of(hints[name]) for name in signature(function).parameters if name in hints}
+    names = [name for name in signature(function).parameters if name in hints]
+    return {
+        name: rule_of(hints[name]) for name in sorted(names, key=lambda n: get_origin(hints[n]) is Annotated)
+    }
 
 
 def rule_of(annotation: Any) -> Rule:
-    """What an annotation asks for: a plain type, `X | None`, `Literal[…]`, `Sequence[X]`, `Callable`, or a name
-    from `rules` or `tensors`.
+    """What an annotation asks for: a plain type, `X | None`, `Literal[…]`, `Sequence[X]`, `Callable`, or a
+    name from `rules` or `tensors`.
     """
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -97,7 +101,7 @@ def rule_of(annotation: Any) -> Rule:
         return one_of(*parts)
     if origin is Sequence:
         return list_of(rule_of(parts[0]))
-    if origin is Callable:
+    if Callable in (annotation, origin):
         return a_function("model.sample")
     if annotation is Any:
         return all_of()

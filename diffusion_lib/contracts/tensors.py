@@ -20,7 +20,8 @@ class NotFiniteError(ValueError):
 
 def a_weight(model: Any) -> Tensor | None:
     """One of a model's weights, whose type and device its data must have, or None if it has none."""
-    return next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    made = isinstance(model, nn.Module) and "_parameters" in vars(model)  # not while it is being made
+    return next(model.parameters(), None) if made else None
 
 
 def readable(condition: Tensor) -> bool:
@@ -46,30 +47,35 @@ def generator(value, name, given):
     if not isinstance(value, Generator):
         seed = int(value) if isinstance(value, Integral) else 0
         raise ValueError(f"{name} = {value!r}; pass PyTorch's, such as torch.Generator().manual_seed({seed})")
-    weight = a_weight(_model(given))
-    x = weight if weight is not None else _first(given)
+    tensors = {"the model": a_weight(_model(given)), **given}
+    other, x = next(((key, x) for key, x in tensors.items() if isinstance(x, Tensor)), ("", None))
     if x is not None and value.device.type != x.device.type:
         fix = f"torch.Generator('{x.device}').manual_seed({value.initial_seed()})"
-        raise ValueError(f"{name} is on {value.device}, for noise on {x.device}; pass {fix}")
+        raise ValueError(f"{name} is on {value.device} and {other} on {x.device}; pass {fix}")
 
 
-def numbers(shape: tuple[int, ...] = ()) -> Rule:
+def _advice(value: Any, name: str, shape: tuple[int, ...], given: Mapping[str, Any]) -> str:
+    weight = a_weight(_model(given))
+    return to_points(value, name, shape, None if weight is None else weight.dtype)
+
+
+def floating(value, name, given, shape: tuple[int, ...] = ()):
+    """A floating-point tensor. NaN goes through."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        found = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise ValueError(f"{name} is {found}; pass {_advice(value, name, shape, given)}")
+
+
+def numbers(value, name, given):
     """A floating-point tensor, of the type and on the device of the model's weights. NaN goes through."""
-
-    def rule(value, name, given):
-        weight = a_weight(_model(given))
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            found = value.dtype if isinstance(value, Tensor) else type(value).__name__
-            fix = to_points(value, name, shape, None if weight is None else weight.dtype)
-            raise ValueError(f"{name} is {found}; pass {fix}")
-        if weight is not None and value.device != weight.device:
-            there = f"the model on {weight.device}; pass {name}.to('{weight.device}')"
-            raise ValueError(f"{name} is on {value.device} and {there}")
-        if weight is not None and value.dtype != weight.dtype:
-            there = f"the model {weight.dtype}; pass {name}.to({weight.dtype})"
-            raise ValueError(f"{name} is {value.dtype} and {there}")
-
-    return rule
+    floating(value, name, given)
+    weight = a_weight(_model(given))
+    if weight is not None and value.device != weight.device:
+        there = f"the model on {weight.device}; pass {name}.to('{weight.device}')"
+        raise ValueError(f"{name} is on {value.device} and {there}")
+    if weight is not None and value.dtype != weight.dtype:
+        there = f"the model {weight.dtype}; pass {name}.to({weight.dtype})"
+        raise ValueError(f"{name} is {value.dtype} and {there}")
 
 
 def rows(shape: tuple[int, ...] = ()) -> Rule:
@@ -77,19 +83,19 @@ def rows(shape: tuple[int, ...] = ()) -> Rule:
 
     def rule(value, name, given):
         wanted = shape or getattr(_model(given), "shape", ())
-        numbers(wanted)(value, name, given)
-        if len(value.shape) < 2 or (wanted and value.shape[1:] != wanted):
+        floating(value, name, given, wanted)
+        if value.ndim < 2 or (wanted and value.shape[1:] != wanted):
             form = f"({', '.join(['n', *map(str, wanted or ['…'])])})"
-            fix = to_points(value, name, wanted, value.dtype)
+            fix = _advice(value, name, wanted, given)
             raise ValueError(f"{name} has shape {tuple(value.shape)}; points are rows, {form}: pass {fix}")
         if len(value) == 0:
             raise ValueError(f"{name} is empty, shape {tuple(value.shape)}; pass at least one point")
         if not readable(torch.isfinite(value).all()):
             bad = int((~torch.isfinite(value)).flatten(1).any(dim=1).sum())
-            fix = to_points(value, name, wanted, value.dtype)
-            raise NotFiniteError(
-                f"{name} has {bad} points with NaN or infinite coordinates; remove them: pass {fix}"
-            )
+            fix = _advice(value, name, wanted, given)
+            found = f"{name} has {bad} points with NaN or infinite coordinates"
+            raise NotFiniteError(f"{found}; remove them: pass {fix}")
+        numbers(value, name, given)
 
     return rule
 
@@ -132,10 +138,11 @@ def whole_steps(value, name, given) -> Tensor:
     if t.is_floating_point() or t.is_complex() or t.dtype in (torch.bool, torch.uint8):
         whole = f"pass an int or an int64 tensor, such as {name}.long()"
         raise ValueError(f"{name} has type {t.dtype}; steps are whole numbers: {whole}")
-    x = _first({other: x for other, x in given.items() if other not in (name, "values")})
-    n = 1 if x is None else len(x)
-    if t.numel() == 0 or t.ndim > 1 or (t.ndim == 1 and len(t) not in (1, n)):
-        raise ValueError(f"{name} has shape {tuple(t.shape)} for {n} points; pass one step, or one for each")
+    tensors = {key: x for key, x in given.items() if isinstance(x, Tensor) and key not in (name, "values")}
+    other, x = next(iter(tensors.items()), ("a point", [0]))
+    if t.numel() == 0 or t.ndim > 1 or (t.ndim == 1 and len(t) not in (1, len(x))):
+        found = f"{name} has shape {tuple(t.shape)} but {other} has {len(x)} rows"
+        raise ValueError(f"{found}; pass one step, or one for each row")
     return t
 
 
@@ -171,9 +178,9 @@ def noise_levels(value, name, given):
 
 
 def latents(value, name, given):
-    """Finite z or ε of a model with `latent` columns: (..., latent), and (n, latent) or (K, n, latent) for x (n, …)."""
+    """Finite z or ε with the model's `latent` columns; for points x (n, …), (n, latent) or (K, n, latent)."""
     latent, x = given["self"].latent, given.get("x")
-    numbers()(value, name, given)
+    numbers(value, name, given)
     n = value.shape[-2:-1] if x is None else x.shape[:1]
     if value.shape[-2:] != (*n, latent) or (x is not None and value.ndim > 3):
         wanted = (
@@ -209,14 +216,15 @@ def all_states(value, name, given):
         raise ValueError(f"{name} has {[len(z) for z in value]} rows; pass states of the same points")
 
 
-def columns(n: int) -> Rule:
-    """Numbers in rows of `n` columns, below any other axes. NaN goes through."""
+def columns(n: int, rows: bool = False) -> Rule:
+    """Numbers in `n` columns: (…, n), or (B, n) if they must be `rows`. NaN goes through."""
 
     def rule(value, name, given):
-        numbers((n,))(value, name, given)
-        if value.ndim < 1 or value.shape[-1] != n:
-            fix = to_points(value, name, (n,), value.dtype)
+        floating(value, name, given, (n,))
+        if value.shape[-1:] != (n,) or (rows and value.ndim != 2):
+            fix = _advice(value, name, (n,), given)
             raise ValueError(f"{name} has shape {tuple(value.shape)}; points are rows, (n, {n}): pass {fix}")
+        numbers(value, name, given)
 
     return rule
 
@@ -224,9 +232,12 @@ def columns(n: int) -> Rule:
 def chain(value, name, given):
     """The states x_0…x_T of n chains, (T + 1, n, *shape), all finite."""
     T = given.get("schedule", given.get("self")).T
-    if not isinstance(value, Tensor) or value.ndim < 3 or len(value) != T + 1:
+    shape = getattr(_model(given), "shape", ())
+    fits = isinstance(value, Tensor) and value.ndim > 2 and len(value) == T + 1
+    if not fits or (shape and value.shape[2:] != shape):
         found = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-        wanted = f"the states x_0…x_T of n chains, shape ({T + 1}, n, …), as forward.trajectory gives them"
+        form = ", ".join(map(str, [T + 1, "n", *(shape or ["…"])]))
+        wanted = f"the states x_0…x_T of n chains, shape ({form}), as forward.trajectory gives them"
         raise ValueError(f"{name} is {found}; pass {wanted}")
     rows()(value.flatten(0, 1), name, given)
 
@@ -250,7 +261,7 @@ def trainable(value, name, given):
         raise ValueError(f"{found}; pass a model with a network to train")
 
 
-Numbers = Annotated[Tensor, numbers()]
+Numbers = Annotated[Tensor, numbers]
 Points = Annotated[Tensor, rows()]
 PlanePoints = Annotated[Tensor, rows((2,))]
 Steps = Annotated[int | Tensor, steps]

@@ -1,8 +1,8 @@
 """Five named sets of points in the plane, all of the same size.
 
-Each function draws `n` fresh points, float32, shape (n, 2), from a `generator`, and puts them on its device. The
-Swiss roll is the book's running example; the other four share its overall standard deviation, so that settings
-carry over from one to the next.
+Each function draws `n` fresh points, float32, shape (n, 2), from a `generator`, and puts them on its
+device. The Swiss roll is the book's running example; the other four share its overall standard deviation,
+so that settings carry over from one to the next.
 """
 
 import math

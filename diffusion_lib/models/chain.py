@@ -15,22 +15,42 @@ from diffusion_lib.process.schedules import Schedule
 from diffusion_lib.solvers.steps import ancestral, last
 
 
+class CarriesSchedule(nn.Module):
+    """A model whose `state_dict` holds its `schedule`, if it has one; it takes no weights of another."""
+
+    schedule: Schedule | None
+
+    def get_extra_state(self) -> Tensor:
+        """What `state_dict` holds beside the weights: α_0…α_T."""
+        return self.schedule.alpha if self.schedule else torch.empty(0)
+
+    def set_extra_state(self, alpha: Tensor) -> None:
+        """Raise `ValueError` if the weights to be loaded were trained on another schedule."""
+        own, alpha = CarriesSchedule.get_extra_state(self).double(), alpha.to("cpu", torch.float64)
+        if own.shape != alpha.shape or not torch.allclose(own, alpha, rtol=0, atol=1e-12):
+            raise ValueError(
+                f"state_dict is of a model whose schedule has T = {len(alpha) - 1} and ends at alpha_bar = "
+                f"{float(alpha.prod()):.3g}; that of this {type(self).__name__} has T = {len(own) - 1} and "
+                f"ends at {float(own.prod()):.3g}: build the model with Schedule(state_dict['_extra_state'])"
+            )
+
+
 @checked
-class ReverseChain(nn.Module):
+class ReverseChain(CarriesSchedule):
     """p(x_T) ∏ p(x_{t−1} | x_t): it starts from p(x_T) = N(0, I) and takes Gaussian steps to x_0.
 
-    A subclass says what a step is, in `reverse(x_t, t)`, for points (B, *shape) with t of shape () or (B,), and
-    for groups of points (S, B, *shape) with t (S,), one step for each group. The variance at t = 1 is 0, so that
-    sampling adds no noise at the end; a density needs a positive one, and p(x_0 | x_1) is scored with
-    variance β_1, that of the noise in x_1.
+    A subclass says what a step is, in `reverse(x_t, t)`, for points (B, *shape) with t of shape () or (B,),
+    and for groups of points (S, B, *shape) with t (S,), one step for each group. The variance at t = 1 is
+    0, so that sampling adds no noise at the end; a density needs a positive one, and p(x_0 | x_1) is scored
+    with variance β_1, that of the noise in x_1.
 
     Args:
-        network: maps rows of points (B, *shape) and steps t (B,), int64, to what the subclass makes a step of.
+        network: maps points (B, *shape) and steps t (B,), int64, to what the subclass makes a step of.
         schedule: the forward process. `state_dict` carries it, and none of another schedule is loaded.
         shape: of one point.
 
     Raises:
-        ValueError: for a network made for another T, or one that fails on what it is sent; in the methods for t
+        ValueError: for a network made for another T, or one that fails on what it gets; in the methods for t
             not in 1…T, points that are not finite or not rows of `shape`, and counts below 1.
     """
 
@@ -54,23 +74,28 @@ class ReverseChain(nn.Module):
     def _ask(self, x_t: Tensor, t: int | Tensor, outputs: int = 1) -> Tensor:
         """The network's answer at points or groups of points: `outputs` numbers for each of theirs.
 
-        Whatever the caller has, the network gets rows (B, *shape) and one step a row, int64.
+        Whatever the caller has, the network gets rows (B, *shape) and one step a row, int64. Only one that
+        has a method `grouped` gets each group with its step.
         """
         several, (first, *rest) = x_t.shape[: x_t.ndim - len(self.shape)], self.shape
-        t = torch.as_tensor(t, device=x_t.device).long()
-        t = t.reshape(*t.shape, *[1] * (len(several) - t.ndim)).expand(several).flatten()
+        steps = torch.as_tensor(t, device=x_t.device).long()
+        t = steps.reshape(*steps.shape, *[1] * (len(several) - steps.ndim)).expand(several).flatten()
         rows = x_t.reshape(-1, *self.shape)
         sent = f"points {tuple(rows.shape)} and their steps t {tuple(t.shape)}, int64, in 1…{self.T}"
         try:
-            answer = self.network(rows, t)
+            if hasattr(self.network, "grouped"):
+                groups = rows.reshape(steps.numel(), -1, *self.shape)
+                answer = self.network.grouped(groups, steps.flatten()).flatten(0, 1)
+            else:
+                answer = self.network(rows, t)
         except (AttributeError, IndexError, RuntimeError, TypeError) as error:
             raise ValueError(f"network fails ({error}); it gets {sent}: make it take these") from error
         wanted = (len(rows), outputs * first, *rest)
         if not isinstance(answer, Tensor) or answer.shape != wanted:
             found = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
             raise ValueError(
-                f"network gives {found} for {sent}; {type(self).__name__} needs {wanted}: pass a network with "
-                f"{outputs * first} outputs"
+                f"network gives {found} for {sent}; {type(self).__name__} needs {wanted}: pass a "
+                f"network with {outputs * first} outputs"
             )
         return answer.reshape(*several, outputs * first, *rest)
 
@@ -88,7 +113,7 @@ class ReverseChain(nn.Module):
         return forward.log_prob(chain, self.schedule) - log_p
 
     def second_form(self, chain: Chain) -> Tensor:
-        """The bound's terms with the KL divergences in closed form, on (T + 1, n, *shape): (T + 1, n), in nats.
+        """The bound's terms in nats, KL divergences in closed form, on (T + 1, n, *shape): (T + 1, n).
 
         Row 0 is −log p(x_0 | x_1), row t is KL(q(x_t | x_{t+1}, x_0) ‖ p(x_t | x_{t+1})), and row T is
         KL(q(x_T | x_0) ‖ p(x_T)) (Luo 2022, eq. 58). Its sum has the same mean as that of `first_form`. Here
@@ -132,19 +157,3 @@ class ReverseChain(nn.Module):
     def _states(self, n: int, generator: Generator | None) -> Iterator[Tensor]:
         like = next(in_turn(self.parameters(), self.buffers()), torch.empty(0))
         return ancestral(self.reverse, standard_normal((n, *self.shape), like, generator), self.T, generator)
-
-    # --- saving --------------------------------------------------------------------------------------------
-
-    def get_extra_state(self) -> Tensor:
-        """What `state_dict` holds beside the weights: α_0…α_T."""
-        return self.schedule.alpha
-
-    def set_extra_state(self, alpha: Tensor) -> None:
-        """Raise `ValueError` if the weights to be loaded were trained on another schedule."""
-        own, alpha = self.schedule.alpha, alpha.to("cpu", torch.float64)
-        if own.shape != alpha.shape or not torch.allclose(own, alpha, rtol=0, atol=1e-12):
-            raise ValueError(
-                f"state_dict is of a model whose schedule has T = {len(alpha) - 1} and ends at alpha_bar = "
-                f"{float(alpha.prod()):.3g}; that of this {type(self).__name__} has T = {self.T} and ends at "
-                f"{float(own.prod()):.3g}: build the model with Schedule(state_dict['_extra_state'])"
-            )

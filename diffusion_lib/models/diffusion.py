@@ -64,7 +64,7 @@ class Diffusion(ReverseChain):
     # --- one step ------------------------------------------------------------------------------------------
 
     def denoise(self, x_t: Points, t: Steps) -> Tensor:
-        """x̂_0(x_t, t), the network's estimate of E[x_0 | x_t], for points (B, *shape) and steps () or (B,)."""
+        """x̂_0(x_t, t), the network's estimate of E[x_0 | x_t], for points (B, *shape), steps () or (B,)."""
         return to_x_0(self._ask(x_t, t), x_t, t, self.schedule, self.predict)
 
     def reverse(self, x_t: Points, t: Steps) -> Gaussian:
@@ -75,8 +75,8 @@ class Diffusion(ReverseChain):
     def forward(self, z: Points, sigma: Sigma) -> Tensor:
         """x̂_0(z, σ) for points z = x_0 + σε of shape (B, *shape) and σ > 0, one number or (B,).
 
-        The network knows the levels σ_t of whole steps alone. Between two of them the answer is a mean of both
-        steps' answers, weighted evenly in log σ; beyond the last level it is the last one's.
+        The network knows the levels σ_t of whole steps alone. Between two of them the answer is a mean of
+        both steps' answers, weighted evenly in log σ; beyond the last level it is the last one's.
         """
         level = self.schedule.sigma[1:].log().to(z.device, z.dtype)
         log_sigma = torch.as_tensor(sigma, dtype=z.dtype, device=z.device).log().expand(len(z)).contiguous()

@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from diffusion_lib.contracts import Count, OneStep, Points, all_states, checked, state
+from diffusion_lib.models.chain import CarriesSchedule
 from diffusion_lib.models.networks import mlp
 from diffusion_lib.process import forward
 from diffusion_lib.process.gaussians import Gaussian
@@ -48,7 +49,7 @@ class GaussianMLP(nn.Module):
 
 
 @checked
-class HVAE(nn.Module):
+class HVAE(CarriesSchedule):
     """The chain p(z_T) ∏ p_θ(z_{t−1} | z_t) that ends at z_0 = x, and an encoder ∏ q_φ(z_t | z_{t−1}).
 
     p(z_T) = N(0, I). All other factors are Gaussians with a network each, for mean and variances.

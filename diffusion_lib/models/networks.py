@@ -12,6 +12,7 @@ from diffusion_lib.contracts import Count, Steps, between, checked, columns, som
 from diffusion_lib.process.schedules import Schedule
 
 InPlane = Annotated[Tensor, columns(2)]  # NaN goes through: the models look for it, once
+RowsInPlane = Annotated[Tensor, columns(2, rows=True)]
 Frequencies = Annotated[Sequence[float], some(between())]
 
 
@@ -71,7 +72,7 @@ class TimeMLP(nn.Module):
         level = level.to(self.body[0].weight)  # (T + 1, 8): row t for step t, row 0 unused
         self.register_buffer("level", level, persistent=False)
 
-    def forward(self, x_t: InPlane, t: Steps) -> Tensor:
+    def forward(self, x_t: RowsInPlane, t: Steps) -> Tensor:
         level = self.level[torch.as_tensor(t, device=x_t.device)].expand(len(x_t), 8)
         return self.body(torch.cat([self.waves(x_t), level], dim=1))
 
@@ -81,8 +82,8 @@ class HeadPerStep(nn.Module):
     """A shared trunk and one head for each step: points (B, 2) and steps () or (B,) → (B, n_out).
 
     The trunk, one layer on the `Waves` of the point, knows nothing of t; the head of step t, with one hidden
-    layer, does the rest (after Sohl-Dickstein et al. 2015). All heads lie in one tensor, so that as many points
-    for each of several steps, one step after the other, take one batched product instead of many small ones.
+    layer, does the rest (after Sohl-Dickstein et al. 2015). All heads lie in one tensor, so that groups of
+    points at several steps take one batched product instead of many small ones.
     """
 
     def __init__(self, schedule: Schedule, width: Count = 48, n_out: Count = 4):
@@ -97,13 +98,13 @@ class HeadPerStep(nn.Module):
         """One layer of all heads, (T + 1, n_in + 1, n_out): entry t for step t, its last row the biases."""
         return nn.Parameter(torch.empty(self.T + 1, n_in + 1, n_out).uniform_(-1, 1) / n_in**0.5)
 
-    def forward(self, x_t: InPlane, t: Steps) -> Tensor:
-        t = torch.as_tensor(t, device=x_t.device).expand(len(x_t))
-        step, counts = t.unique_consecutive(return_counts=True)
-        if not bool((counts == counts[0]).all()):
-            step = t  # each point a group of its own
-        hidden, out = self.hidden[step], self.out[step]
-        features = self.trunk(x_t)
-        groups = features.reshape(len(step), -1, features.shape[-1])
-        groups = nn.functional.silu(groups @ hidden[:, :-1] + hidden[:, -1:])
-        return (groups @ out[:, :-1] + out[:, -1:]).reshape(len(x_t), -1)
+    def forward(self, x_t: RowsInPlane, t: Steps) -> Tensor:
+        t = torch.as_tensor(t, device=x_t.device).flatten()  # one group, or groups of one
+        return self.grouped(x_t.reshape(len(t), -1, 2), t).reshape(len(x_t), -1)
+
+    def grouped(self, x_t: InPlane, t: Steps) -> Tensor:
+        """The same for groups of points (S, B, 2), each at one step (S,): (S, B, n_out)."""
+        t = torch.as_tensor(t, device=x_t.device).flatten()
+        hidden, out = self.hidden[t], self.out[t]
+        features = nn.functional.silu(self.trunk(x_t) @ hidden[:, :-1] + hidden[:, -1:])
+        return features @ out[:, :-1] + out[:, -1:]

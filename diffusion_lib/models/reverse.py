@@ -22,7 +22,7 @@ class FirstFormChain(ReverseChain):
     that step's noise ε*, and the guess in its place gives the mean. The variance is β_t.
 
     Args:
-        network: maps points x_t (B, *shape) and steps t (B,) to a guess of ε*, of the shape of x_t; a `TimeMLP`.
+        network: maps points x_t (B, *shape) and steps t (B,) to a guess of ε* (B, *shape); a `TimeMLP`.
         schedule: the forward process.
         shape: of one point.
     """
@@ -48,7 +48,7 @@ class FirstFormChain(ReverseChain):
 class SecondFormChain(ReverseChain):
     """Steps whose means and variances are learned, trained on the KL divergences of the bound's second form.
 
-    The mean is the posterior's at a guess x̂_0 of x_0. With the network's output (m, l), each of the shape of x_t,
+    The mean is the posterior's at a guess x̂_0 of x_0. With the network's output (m, l), both like x_t,
 
         x̂_0 = √ᾱ_t x_t − √(1 − ᾱ_t) m        variance = β̃_t exp(l), one for each coordinate:
 

@@ -49,7 +49,7 @@ def trajectory(x_0: Points, schedule: Schedule, generator: Generator | None = No
 
 @checked
 def log_prob(chain: Chain, schedule: Schedule) -> Tensor:
-    """log q(x_t | x_{t−1}) in nats along chains (T + 1, n, *shape): (T + 1, n), row t for step t, row 0 zero."""
+    """log q(x_t | x_{t−1}) in nats along chains (T + 1, n, *shape): (T + 1, n), row t for step t, row 0 0."""
     t = torch.arange(1, schedule.T + 1, device=chain.device)
     mean = at(schedule.alpha, t, chain).sqrt() * chain[:-1]
     q = Gaussian(mean, at(schedule.beta, t, chain), chain.ndim - 2)

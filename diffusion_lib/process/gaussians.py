@@ -7,7 +7,7 @@ from typing import Annotated
 import torch
 from torch import Generator, Tensor
 
-from diffusion_lib.contracts import Numbers, Variances, checked, fits_mean, multiplies
+from diffusion_lib.contracts import Numbers, Variances, broadcasts, checked, fits, multiplies
 
 
 @checked
@@ -33,7 +33,7 @@ class Gaussian:
     var: Variances
     event_dims: int = 1
 
-    def log_prob(self, x: Annotated[Tensor, fits_mean]) -> Tensor:
+    def log_prob(self, x: Annotated[Tensor, fits]) -> Tensor:
         """log N(x; mean, diag(var)) in nats, one number for each point: shape (...)."""
         squared = (x - self.mean).square() / self.var
         return -0.5 * self._sum(squared + torch.log(2 * math.pi * self.var))
@@ -42,11 +42,11 @@ class Gaussian:
         """mean + √var · ε with ε ~ N(0, I); the shape of `mean`."""
         return self.from_noise(standard_normal(self.mean.shape, self.mean, generator))
 
-    def from_noise(self, eps: Numbers) -> Tensor:
+    def from_noise(self, eps: Annotated[Tensor, broadcasts]) -> Tensor:
         """mean + √var · ε, the draw that belongs to the noise ε; the shape of `mean`."""
         return self.mean + self.var.sqrt() * eps
 
-    def kl(self, other: Annotated["Gaussian", fits_mean]) -> Tensor:
+    def kl(self, other: Annotated["Gaussian", fits]) -> Tensor:
         """KL(self ‖ other) in nats, one number for each point: shape (...).
 
         ½ Σ [ v/w − 1 − log(v/w) + (m − n)²/w ] for N(m, v) and N(n, w). Infinite when `self` is a point mass;

@@ -69,7 +69,7 @@ def to_x_0(
 def from_x_0(
     x_0: Points, x_t: Annotated[Points, like("x_0")], t: Steps, schedule: Schedule, kind: Kind
 ) -> Tensor:
-    """The value of the given `kind` ("x_0", "eps", "score" or "v") that x_0 and x_t fix; shapes (n, *shape)."""
+    """The value of the given `kind` ("x_0", "eps", "score" or "v") that x_0 and x_t fix: (n, *shape)."""
     signal, noise = at(schedule.signal, t, x_t), at(schedule.noise, t, x_t)
     if kind == "x_0":
         return x_0

@@ -102,11 +102,11 @@ def _even(start: float, end: float, n: int) -> Tensor:
 def at(values: OverTime, t: Annotated[int | Tensor, index("values")], x: Numbers) -> Tensor:
     """`values[t]` on the device and in the type of `x`, shaped to multiply x.
 
-    That is (1, 1) or (B, 1) for points x (B, 2), (B, 1, 1, 1) for images x (B, C, H, W), and (S, 1, 1) for groups
-    x (S, B, 2) with one step each.
+    That is (1, 1) or (B, 1) for points x (B, 2), (B, 1, 1, 1) for images x (B, C, H, W), and (S, 1, 1) for
+    groups x (S, B, 2) with one step each.
     """
     t = torch.as_tensor(t, device=x.device)
-    return values.to(x.device, x.dtype)[t].reshape(*t.shape, *[1] * (x.ndim - t.ndim))
+    return values.to(x.device, x.dtype)[t.flatten()].reshape((*t.shape, *[1] * (x.ndim - t.ndim)))
 
 
 @checked
@@ -114,8 +114,8 @@ def linear(T: Count = 1000, beta_1: Fraction | None = None, beta_T: Fraction | N
     """β_t rising evenly from β_1 to β_T (Ho et al. 2020, section 4).
 
     The defaults are 0.1/T and 20/T: the paper's 1e-4 and 0.02 at its T = 1000, and the same total amount of
-    noise for any other T, which must be above 20. With the paper's values and a small T the chain would stop far
-    from N(0, I).
+    noise for any other T, which must be above 20. With the paper's values and a small T the chain would
+    stop far from N(0, I).
     """
     if beta_T is None and T <= 20:
         raise ValueError(

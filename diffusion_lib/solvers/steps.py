@@ -1,7 +1,7 @@
 """Samplers that go down the whole steps T, T − 1, …, 0 of a schedule.
 
-A sampler is a generator function: it yields the states x_T, …, x_0. Noise is drawn for all points at once; the
-network is called for some rows at a time, in eval mode.
+A sampler is a generator function: it yields the states x_T, …, x_0. Noise is drawn for all points at once;
+the network is called for some rows at a time, in eval mode.
 """
 
 from collections import deque
@@ -29,7 +29,7 @@ BLOCK = 2**15  # numbers in the rows that a network gets at once, so that a mill
 def ancestral(
     reverse: ReverseStep, x_T: Points, T: Count, generator: Generator | None = None
 ) -> Iterator[Tensor]:
-    """x_T, …, x_0 (n, *shape), where each x_{t−1} is drawn from `reverse(x_t, t)`, the Gaussian p(x_{t−1} | x_t).
+    """x_T, …, x_0 (n, *shape), each x_{t−1} drawn from `reverse(x_t, t)`, the Gaussian p(x_{t−1} | x_t).
 
     Source: Ho et al. 2020, Algorithm 2.
     """
@@ -54,8 +54,8 @@ def ddim(
 ) -> Iterator[Tensor]:
     """The state at each of the `steps`, which fall from T, then x_0: all (n, *shape); by default all T steps.
 
-    From step t to the next one of `steps`, s, and from the last to s = 0, with x̂_0 the denoiser's answer and ε̂ the
-    noise that it leaves in x_t:
+    A step goes from t to s, the next of `steps`, the last one to s = 0. With the denoiser's answer x̂_0, and
+    the noise ε̂ that it leaves in x_t:
 
         x_s = √ᾱ_s x̂_0 + √(1 − ᾱ_s − σ²) ε̂ + σ ε        σ² = η² (1 − ᾱ_s)/(1 − ᾱ_t) (1 − ᾱ_t/ᾱ_s)
 
@@ -79,10 +79,10 @@ def ddim(
 
 @checked
 class AtSteps(nn.Module):
-    """A denoiser x̂_0(z, σ) as a network of x_t and t: z = x_t/√ᾱ_t, with the noise σ_t = √((1 − ᾱ_t)/ᾱ_t) in it.
+    """A denoiser x̂_0(z, σ) as a network of x_t and t, by z = x_t/√ᾱ_t and σ_t = √((1 − ᾱ_t)/ᾱ_t).
 
-    It takes the place of a network in `Diffusion(..., predict="x_0")`: so an `ExactDenoiser` gets a bound and the
-    model's three verbs.
+    It takes the place of a network in `Diffusion(..., predict="x_0")`: so an `ExactDenoiser` gets a bound
+    and the model's three verbs.
     """
 
     def __init__(self, denoiser: Denoiser, schedule: Schedule):
@@ -95,20 +95,20 @@ class AtSteps(nn.Module):
 
 
 @checked
-def reverse_step(
-    denoiser: Denoiser, schedule: Schedule, reverse_var: ReverseVar = "posterior"
-) -> ReverseStep:
-    """The Gaussian steps (x_t, t) → p(x_{t−1} | x_t) that a denoiser gives: the posterior at x_0 = x̂_0.
+class PosteriorSteps(nn.Module):
+    """The Gaussian steps p(x_{t−1} | x_t) that a denoiser gives: the posterior at x_0 = x̂_0, for `ancestral`.
 
     With variance β̃_t, the posterior's, or β_t. At t = 1 the variance is 0, so the last step adds no noise.
     """
-    denoise, var = AtSteps(denoiser, schedule), reverse_variance(schedule, reverse_var)
 
-    def reverse(x_t: Tensor, t: int) -> Gaussian:
-        q = posterior(x_t, denoise(x_t, t), t, schedule)
-        return Gaussian(q.mean, at(var, t, x_t), q.event_dims)
+    def __init__(self, denoiser: Denoiser, schedule: Schedule, reverse_var: ReverseVar = "posterior"):
+        super().__init__()
+        self.denoise, self.schedule, self.T = AtSteps(denoiser, schedule), schedule, schedule.T
+        self.reverse_var = reverse_variance(schedule, reverse_var)
 
-    return reverse
+    def forward(self, x_t: Points, t: Steps) -> Gaussian:
+        q = posterior(x_t, self.denoise(x_t, t), t, self.schedule)
+        return Gaussian(q.mean, at(self.reverse_var, t, x_t), q.event_dims)
 
 
 @checked
@@ -133,7 +133,7 @@ def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 @contextmanager
 def evaluating(function: Callable) -> Iterator[None]:
-    """Eval mode for a module, or for that of a bound method; afterwards each of its parts has its own mode again."""
+    """Eval mode for a module, or that of a bound method; then each of its parts has its own mode again."""
     module = getattr(function, "__self__", function)
     parts = list(module.modules()) if isinstance(module, nn.Module) else []
     modes = [part.training for part in parts]

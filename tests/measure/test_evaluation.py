@@ -8,8 +8,7 @@ import ot
 import pytest
 import torch
 from scipy.spatial.distance import cdist
-from scipy.stats import binom
-from scipy.stats import energy_distance as energy_distance_1d
+from scipy.stats import binom, energy_distance as energy_distance_1d
 from support import DRAWS, EPS, K, normal, refused, seeded
 
 from diffusion_lib import data
@@ -251,9 +250,9 @@ def test_bad_points_are_refused(figure):
     good = torch.zeros(30, 2)
     bad = {
         "empty": good[:0],
-        "(n, 2)": torch.zeros(30, 3),
+        "(n, 2)" if figure is sliced_wasserstein else "points of one shape": torch.zeros(30, 3),
         "NaN": good * math.nan,
-        "floating-point": good.int(),
+        ".float()": good.int(),
     }
     for part, points in bad.items():
         with refused("x ", part):

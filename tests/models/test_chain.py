@@ -66,7 +66,8 @@ class Linear(ReverseChain):
         super().__init__(None, SCHEDULE)
         self.slope, self.var = (array([0, *values]) for values in (slope, var))
 
-    def _reverse(self, x_t, t):
+    def reverse(self, x_t, t):
+        t = torch.as_tensor(t)
         shape = (*t.shape, *[1] * (x_t.ndim - t.ndim))
         return Gaussian(self.slope[t].reshape(shape) * x_t, self.var[t].reshape(shape))
 
@@ -381,4 +382,4 @@ def test_network_and_chain_share_one_schedule(maker):
 
 def test_a_chain_must_say_what_its_steps_are():
     with pytest.raises(NotImplementedError, match="ReverseChain must say what its steps are"):
-        ReverseChain(TimeMLP(SCHEDULE), SCHEDULE).reverse(normal(3, 2), 1)
+        ReverseChain(TimeMLP(SCHEDULE), SCHEDULE).reverse(normal(3, 2).float(), 1)

@@ -65,16 +65,16 @@ def test_rows_do_not_see_each_other(make):
         torch.testing.assert_close(together[row], alone[0], rtol=0, atol=ROUNDING)
 
 
-@both
 @pytest.mark.parametrize("size", [1, 5, 30])  # 30 as well: as many points in a group as there are groups
-def test_a_group_is_its_points_at_its_step(make, size):
-    net, x_t, t = make(), normal(30, size, 2), torch.arange(1, 31)
-    together = net(x_t, t)
+def test_a_group_is_its_points_at_its_step(size):
+    net, x_t, t = heads(), normal(30, size, 2), torch.arange(1, 31)
+    together = net.grouped(x_t, t)
     for s in (0, 1, 17, 29):
         torch.testing.assert_close(together[s], net(x_t[s], t[s]), rtol=0, atol=ROUNDING)
-    some, ninth = torch.tensor([4, 4, 30]), torch.tensor(9)  # not all steps, and not in order
-    torch.testing.assert_close(net(x_t[:3], some)[2], net(x_t[2], some[2]), rtol=0, atol=ROUNDING)
-    torch.testing.assert_close(net(x_t, ninth)[2], net(x_t[2], ninth), rtol=0, atol=ROUNDING)
+    some = torch.tensor([4, 4, 30])  # not all steps, and not in order
+    torch.testing.assert_close(net.grouped(x_t[:3], some)[2], net(x_t[2], 30), rtol=0, atol=ROUNDING)
+    rows = net(x_t.flatten(0, 1), t.repeat_interleave(size)).reshape(together.shape)
+    torch.testing.assert_close(rows, together, rtol=0, atol=ROUNDING)
 
 
 # --- one network for all steps ------------------------------------------------------------------------------
@@ -103,7 +103,6 @@ def test_no_step_sees_the_row_of_step_0():
     for net in (one, many):
         x_t, t = normal(net.T, 2), torch.arange(1, net.T + 1)
         assert net(x_t, t).isfinite().all()
-        assert net(x_t[:, None], t).isfinite().all()
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -175,10 +174,10 @@ def test_a_head_is_two_layers_on_the_shared_features():
 def test_a_head_answers_for_its_step_alone(layer):
     net, x_t = heads(), normal(30, 5, 2)
     t = torch.arange(1, 31)
-    before = net(x_t, t)
+    before = net.grouped(x_t, t)
     with torch.no_grad():
         getattr(net, layer)[7] += 0.1
-    changed = (net(x_t, t) != before).flatten(1).any(dim=1)
+    changed = (net.grouped(x_t, t) != before).flatten(1).any(dim=1)
     assert changed.tolist() == [step == 7 for step in range(1, 31)]
 
 
@@ -188,7 +187,7 @@ def test_the_trunk_knows_no_step():
     with torch.no_grad():
         for layer in (net.hidden, net.out):
             layer[:] = layer[1].clone()
-    outputs = net(x_t.expand(30, 5, 2), torch.arange(1, 31))
+    outputs = net.grouped(x_t.expand(30, 5, 2), torch.arange(1, 31))
     assert (outputs == outputs[0]).all()
 
 
@@ -207,6 +206,12 @@ def test_heads_start_as_linear_layers_do_and_weights_alone_are_stored():
 # --- wrong input --------------------------------------------------------------------------------------------
 
 
+@both
+def test_groups_of_points_are_refused(make):
+    with refused("x_t has shape (30, 5, 2)", "points are rows, (n, 2)", "pass x_t.flatten(0, 1)"):
+        make()(normal(30, 5, 2), torch.arange(1, 31))
+
+
 @pytest.mark.parametrize("name", ["width", "n_out"])
 def test_heads_without_size_are_refused(name):
     with refused(f"{name} = 0", "at least 1"):
@@ -217,7 +222,7 @@ def test_heads_without_size_are_refused(name):
     ("settings", "parts"),
     [
         ({"n_directions": 0}, ("n_directions = 0", "at least 1")),
-        ({"frequencies": ()}, ("frequencies = ()", "at least one")),
+        ({"frequencies": ()}, ("frequencies is empty", "at least one")),
         ({"width": 0}, ("width = 0", "at least 1")),
         ({"hidden": math.inf}, ("hidden = inf", "whole number")),
     ],

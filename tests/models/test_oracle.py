@@ -11,15 +11,21 @@ from support import EPS, MAKERS, normal, refused
 
 from diffusion_lib.models.oracle import ExactDenoiser
 from diffusion_lib.process.schedules import even_log_snr, linear
+from diffusion_lib.solvers.steps import AtSteps
 
 SCHEDULE = even_log_snr(20, sigma_min=0.05)
 STEPS = (1, 5, 10, 20)
 
 
+def at_steps(points, schedule=SCHEDULE, **settings):
+    """The exact denoiser as a function of x_t and t."""
+    return AtSteps(ExactDenoiser(points, **settings), schedule)
+
+
 @pytest.mark.parametrize("t", STEPS)
 def test_for_two_points_it_is_a_hyperbolic_tangent(t):
     a = torch.tensor([0.6, -0.8], dtype=torch.float64)
-    oracle, x_t = ExactDenoiser(torch.stack([a, -a]), SCHEDULE), normal(50, 2)
+    oracle, x_t = at_steps(torch.stack([a, -a])), normal(50, 2)
     alpha_bar = float(SCHEDULE.alpha_bar[t])
     angle = math.sqrt(alpha_bar) / (1 - alpha_bar) * (x_t @ a)
     # An error of the exponents, which are SNR · ‖x_t/√ᾱ_t − x_0‖² / 2, is an error of the tangent's argument.
@@ -38,7 +44,7 @@ def brute_force(x_t, points, alpha_bar):
 @pytest.mark.parametrize("name", MAKERS)
 def test_it_is_bayes_rule_by_brute_force(name):
     schedule, points, x_t = MAKERS[name](30), normal(40, 2), normal(12, 2, seed=1)
-    oracle = ExactDenoiser(points, schedule)
+    oracle = at_steps(points, schedule)
     for t in (1, 10, 20, 30):
         found = oracle(x_t, t)
         for row in range(12):
@@ -56,7 +62,7 @@ def test_many_points_are_a_quadrature_of_a_density(t):
     middle = (np.arange(n) + 0.5) / n * 2 - 1  # the midpoint rule on [−1, 1]
     points = torch.from_numpy(np.stack([middle, np.zeros(n)], axis=1))
     x_t = normal(20, 2)
-    found = ExactDenoiser(points, SCHEDULE)(x_t, t)
+    found = at_steps(points)(x_t, t)
 
     alpha_bar = float(SCHEDULE.alpha_bar[t])
     centre, width = x_t[:, 0].numpy() / math.sqrt(alpha_bar), math.sqrt((1 - alpha_bar) / alpha_bar)
@@ -70,7 +76,7 @@ def test_many_points_are_a_quadrature_of_a_density(t):
 
 def test_no_shifted_or_scaled_answer_errs_less():
     points, x_0 = normal(30, 2), normal(30, 2)
-    oracle = ExactDenoiser(points, SCHEDULE)
+    oracle = at_steps(points)
     # The expectation over x_0 is a sum over the points, that over x_t a fine grid of noise.
     grid = torch.linspace(-6, 6, 61, dtype=torch.float64)
     eps = torch.cartesian_prod(grid, grid)
@@ -88,7 +94,7 @@ def test_no_shifted_or_scaled_answer_errs_less():
 
 def test_one_point_is_always_the_answer():
     point = normal(1, 2)
-    oracle = ExactDenoiser(point, SCHEDULE)
+    oracle = at_steps(point)
     for t in STEPS:
         torch.testing.assert_close(oracle(normal(7, 2, seed=1), t), point.expand(7, 2), rtol=2 * EPS, atol=0)
 
@@ -97,64 +103,64 @@ def test_hardly_any_noise_gives_the_nearest_point_without_overflow():
     schedule = linear(1000)
     points = torch.tensor([[0.0, 0.0], [30.0, 0.0]])
     x_t = torch.tensor([[29.0, 0.5], [-4.0, 1.0], [1e6, 0.0]])
-    assert ExactDenoiser(points, schedule)(x_t, 1).tolist() == [[30.0, 0.0], [0.0, 0.0], [30.0, 0.0]]
+    assert at_steps(points, schedule)(x_t, 1).tolist() == [[30.0, 0.0], [0.0, 0.0], [30.0, 0.0]]
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 7, 100])
 def test_chunks_do_not_show(chunk):
     points, x_t, t = normal(20, 2), normal(10, 2, seed=1), torch.arange(1, 11)
-    whole, pieces = (ExactDenoiser(points, SCHEDULE, c)(x_t, t) for c in (1000, chunk))
+    whole, pieces = (at_steps(points, chunk=c)(x_t, t) for c in (1000, chunk))
     torch.testing.assert_close(pieces, whole, rtol=0, atol=100 * EPS)
 
 
-@pytest.mark.parametrize("size", [1, 3, 4])
-@pytest.mark.parametrize("chunk", [2, 1000])
-def test_a_group_is_its_points_at_its_step(size, chunk):
-    points, x_t, t = normal(20, 2), normal(4, size, 2, seed=1), torch.tensor(STEPS)
-    oracle = ExactDenoiser(points, SCHEDULE, chunk)
-    together, at_one = oracle(x_t, t), oracle(x_t, 7)
-    assert together.shape == (4, size, 2)
-    for s in range(4):
-        torch.testing.assert_close(together[s], oracle(x_t[s], STEPS[s]), rtol=0, atol=100 * EPS)
-        torch.testing.assert_close(at_one[s], oracle(x_t[s], 7), rtol=0, atol=100 * EPS)
+@pytest.mark.parametrize("shape", [(1,), (5,), (1, 4, 4)])
+def test_points_may_have_any_shape(shape):
+    points, z = normal(20, *shape), normal(6, *shape, seed=1)
+    found = ExactDenoiser(points)(z, 0.7)
+    flat = ExactDenoiser(points.flatten(1))(z.flatten(1), 0.7)
+    assert found.shape == (6, *shape)
+    assert torch.equal(found.flatten(1), flat)
+
+
+def test_each_point_has_its_own_noise():
+    oracle, z, sigma = ExactDenoiser(normal(20, 2)), normal(6, 2, seed=1), torch.linspace(0.1, 3, 6).double()
+    together = oracle(z, sigma)
+    for row in range(6):
+        alone = oracle(z[row : row + 1], float(sigma[row]))
+        torch.testing.assert_close(together[row], alone[0], rtol=0, atol=100 * EPS)
 
 
 def test_the_answer_has_the_type_of_the_question():
-    points, x_t = normal(20, 2), normal(10, 2, seed=1)
-    assert ExactDenoiser(points, SCHEDULE)(x_t.float(), 5).dtype == torch.float32
-    assert ExactDenoiser(points.float(), SCHEDULE)(x_t, 5).dtype == torch.float64
+    points, z = normal(20, 2), normal(10, 2, seed=1)
+    assert ExactDenoiser(points)(z.float(), 0.5).dtype == torch.float32
+    assert ExactDenoiser(points.float())(z, 0.5).dtype == torch.float64
 
 
 def test_bad_points_are_refused():
     with refused("points is empty", "at least one"):
-        ExactDenoiser(torch.zeros(0, 2), SCHEDULE)
-    with refused("points has shape (4, 3)", "(n, 2)"):
-        ExactDenoiser(torch.zeros(4, 3), SCHEDULE)
+        ExactDenoiser(torch.zeros(0, 2))
+    with refused("points has shape (4,)", "(n, …)"):
+        ExactDenoiser(torch.zeros(4))
     with refused("points has 4 points with NaN", "remove"):
-        ExactDenoiser(torch.full((4, 2), math.nan), SCHEDULE)
+        ExactDenoiser(torch.full((4, 2), math.nan))
     with refused("chunk = 0", "at least 1"):
-        ExactDenoiser(torch.zeros(4, 2), SCHEDULE, chunk=0)
+        ExactDenoiser(torch.zeros(4, 2), chunk=0)
 
 
 def test_bad_questions_are_refused():
-    oracle, x_t = ExactDenoiser(normal(4, 2), SCHEDULE), normal(3, 2)
-    for t in (0, 21):
-        with refused(f"t runs from {t}", "1…T", "T = 20"):
-            oracle(x_t, t)
-    with refused("t has type torch.float", "whole numbers"):
-        oracle(x_t, 1.0)
-    with refused("t has shape (2,)", "x_t has 3 rows"):
-        oracle(x_t, torch.tensor([1, 2]))
-    with refused("x_t has shape (2,)", "(n, 2)"):
-        oracle(x_t[0], 1)
-    with refused("x_t is empty", "at least one"):
-        oracle(x_t[:0], 1)
-    with refused("x_t has 3 points with NaN", "remove"):
-        oracle(x_t * math.nan, 1)
-    with refused("x_t is list", "floating-point tensor"):
-        oracle(x_t.tolist(), 1)
-    groups = normal(5, 3, 2)
-    with refused("t has shape (3,)", "x_t has 5 rows"):
-        oracle(groups, torch.tensor([1, 2, 3]))
-    with refused("x_t has 15 points with NaN", "remove"):
-        oracle(groups * math.nan, 1)
+    oracle, z = ExactDenoiser(normal(4, 2)), normal(3, 2)
+    for sigma in (0, -1.0, math.nan, math.inf, torch.tensor([1.0, 0.0, 1.0])):
+        with refused("sigma has entries that are not positive", "pass standard deviations"):
+            oracle(z, sigma)
+    with refused("sigma is torch.float32 of shape (2,) for 3 points", "one for each point"):
+        oracle(z, torch.ones(2))
+    with refused("sigma = 'x'", "a positive number"):
+        oracle(z, "x")
+    with refused("z has shape (2,)", "(n, 2)", "pass z[None]"):
+        oracle(z[0], 1)
+    with refused("z is empty", "at least one"):
+        oracle(z[:0], 1)
+    with refused("z has 3 points with NaN", "remove"):
+        oracle(z * math.nan, 1)
+    with refused("z is list", "pass torch.as_tensor(z)"):
+        oracle(z.tolist(), 1)

@@ -267,7 +267,7 @@ def test_training_finds_the_cause_behind_a_diagonal():
 @pytest.mark.parametrize(
     ("settings", "parts"),
     [
-        ({"latent": 3}, ("latent = 3", "1 or 2")),
+        ({"latent": 3}, ("latent = 3", "dim = 2", "at most dim")),
         ({"latent": 0}, ("latent = 0", "at least 1")),
         ({"width": 0}, ("width = 0", "at least 1")),
         ({"hidden": 0}, ("hidden = 0", "at least 1")),
@@ -287,7 +287,7 @@ def test_points_and_noise_of_another_shape_are_refused():
         model.encode(normal(3, 3))
     with refused("x_0 has 1 points with NaN"):
         model.loss(torch.tensor([[math.nan, 0.0]]).double())
-    with refused("z has shape (3, 1)", "2 entries"):
+    with refused("z has shape (3, 1)", "(..., 2)"):
         model.decode(normal(3, 1))
     for shape in ((3, 1), (4, 2), (2, 2, 3, 2), (3, 3, 1)):
         with refused(f"eps has shape {shape}", "(3, 2)", "(K, 3, 2)"):

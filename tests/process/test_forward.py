@@ -133,7 +133,7 @@ def test_bad_input_is_refused(verb):
         verb(x, 1.0, SCHEDULE)
     with refused("t has shape (2,)", f"{name} has 3 rows", "one for each row"):
         verb(x, torch.tensor([1, 2]), SCHEDULE)
-    with refused(f"{name} has shape (3,)", "(n, 2)"):
+    with refused(f"{name} has shape (3,)", "(n, …)"):
         verb(x[:, 0], 1, SCHEDULE)
     with refused(f"{name} is empty", "at least one"):
         verb(x[:0], 1, SCHEDULE)
@@ -149,10 +149,10 @@ def test_bad_input_to_the_jump_and_the_chain_is_refused():
         forward.diffuse(x, 1, x * math.nan, SCHEDULE)
     with refused("t runs from 0", "1…T"):
         forward.diffuse(x, 0, x, SCHEDULE)
-    with refused("(3, 3)", "(n, 2)"):
-        forward.trajectory(torch.zeros(3, 3), SCHEDULE)
+    with refused("x_0 has shape (3,)", "(n, …)"):
+        forward.trajectory(torch.zeros(3), SCHEDULE)
     for chain in (x, normal(4, 3, 2)):
-        with refused(f"chain is {tuple(chain.shape)}", "(5, n, 2)", "forward.trajectory"):
+        with refused(f"chain is {tuple(chain.shape)}", "(5, n, …)", "forward.trajectory"):
             forward.log_prob(chain, SCHEDULE)
     with refused("chain has 15 points with NaN", "remove"):
         forward.log_prob(torch.full((5, 3, 2), math.nan), SCHEDULE)

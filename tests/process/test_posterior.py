@@ -5,15 +5,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from scipy.stats import norm
 from support import EPS, LEAST_T, MAKERS, normal, refused
 
 from diffusion_lib.process import schedules
 from diffusion_lib.process.forward import diffuse
 from diffusion_lib.process.posterior import (
-    KINDS,
     from_x_0,
     posterior,
     posterior_var,
@@ -21,6 +19,8 @@ from diffusion_lib.process.posterior import (
     to_x_0,
 )
 from diffusion_lib.process.schedules import Schedule
+
+KINDS = ("x_0", "eps", "score", "v")
 
 BETA = [0.05, 0.3, 0.1, 0.6]
 SCHEDULE = Schedule.from_beta(BETA)
@@ -157,9 +157,10 @@ def test_bad_input_is_refused(call):
         call(x, x, torch.tensor([1, 2]), SCHEDULE)
     with refused("x_t", "(3, 2)", "(2, 2)", "one shape"):
         call(x, x[:2], 1, SCHEDULE)
-    with refused("x_t has shape (3, 1)", "(n, 2)"):
-        call(x[:, :1], x[:, :1], 1, SCHEDULE)
-    with refused("x_t is empty", "at least one"):
+    first = "x_t" if call is posterior else "x_0" if "eps" in str(call.__code__.co_consts) else "value"
+    with refused(f"{first} has shape (3,)", "(n, …)"):
+        call(x[:, 0], x[:, 0], 1, SCHEDULE)
+    with refused(f"{first} is empty", "at least one"):
         call(x[:0], x[:0], 1, SCHEDULE)
     with refused("x_t has 3 points with NaN", "remove"):
         call(x * math.nan, x, 1, SCHEDULE)

@@ -6,8 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from hypothesis.extra import numpy as hnp
 
 from diffusion_lib.show.widgets import Axis, Frame, Panel, Stepper, arrows, curve, ellipses, labels, points
@@ -143,7 +142,7 @@ WRONG_LAYERS = {
     "size = 0": lambda: points(np.zeros((1, 2)), size=0),
     "role = 'blue'; choose one of 'data'": lambda: points(np.zeros((1, 2)), "blue"),
     "start and end have shapes (1, 2) and (2, 2)": lambda: arrows(np.zeros((1, 2)), np.zeros((2, 2))),
-    "std has shape (3, 1) for 2 means": lambda: ellipses(np.zeros((2, 2)), np.ones(3)),
+    "std has shape (3,) for 2 means": lambda: ellipses(np.zeros((2, 2)), np.ones(3)),
     "std has a negative entry, -1": lambda: ellipses(np.zeros((2, 2)), -1),
     "xy has shape ()": lambda: curve(1.0),
     "xy has shape (2,)": lambda: labels([0, 1], ["t"]),

@@ -5,7 +5,7 @@ them; neither knows what the points mean.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -92,7 +92,7 @@ class Frame:
     """One step: a sentence that says what is seen, and the layers in drawing order, the last on top."""
 
     text: str
-    layers: Sequence[Layer] = field(default_factory=tuple)
+    layers: Sequence[Layer] = ()
 
 
 @checked

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from diffusion_lib.contracts import a, list_of
+
 
 def as_array(values: Any) -> np.ndarray:
     """Torch tensors, arrays and nested lists as a float64 array."""
@@ -36,7 +38,7 @@ def positions(like: str = ""):
 
 
 def spread(value: Any, name: str, given: Mapping[str, Any]) -> None:
-    """Standard deviations for the argument `mean`: one number, one for each row, or one for each coordinate."""
+    """Standard deviations for the argument `mean`: one, one for each row, or one for each coordinate."""
     radius, n = _numbers(value, name), len(as_array(given["mean"]))
     if radius.shape not in [(), (1,), (n,), (1, 1), (1, 2), (n, 1), (n, 2)]:
         raise ValueError(f"{name} has shape {radius.shape} for {n} means; pass a number, ({n},) or ({n}, 2)")
@@ -49,8 +51,7 @@ def one_for_each(rows: str):
 
     def rule(value: Any, name: str, given: Mapping[str, Any]) -> None:
         texts, n = [value] if isinstance(value, str) else value, len(as_array(given[rows]))
-        if not isinstance(texts, list | tuple) or not all(isinstance(text, str) for text in texts):
-            raise ValueError(f"{name} has something that is no str; pass a list, such as [f'{{value:.2f}}']")
+        list_of(a(str, "f'{value:.2f}'"))(texts, name, given)
         if len(texts) != n:
             raise ValueError(f"{name} has {len(texts)} strings for {n} rows of {rows}; pass one for each")
 

@@ -43,7 +43,7 @@ def dequantise(steps: np.ndarray, panel: Panel) -> np.ndarray:
     return x
 
 
-def one_or_two_axes(axes, name, given):
+def _one_or_two_axes(axes, name, given):
     """One or two axes whose lengths multiply to the number of frames."""
     list_of(a(Axis))(axes, name, given)
     list_of(a(Frame))(given["frames"], "frames", given)
@@ -54,7 +54,7 @@ def one_or_two_axes(axes, name, given):
         raise ValueError(f"frames has {n} entries but the {name} have {shape}; pass one for each pair")
 
 
-def indices(start, name, given):
+def _indices(start, name, given):
     """One index for each axis, or one for all."""
     axes = given["axes"]
     each = start if isinstance(start, list | tuple) else [start] * len(axes)
@@ -90,11 +90,11 @@ class Stepper(anywidget.AnyWidget):
     def __init__(
         self,
         label: str,
-        axes: Annotated[Sequence[Axis], one_or_two_axes],
+        axes: Annotated[Sequence[Axis], _one_or_two_axes],
         frames: Sequence[Frame] = (),
         panels: Annotated[Sequence[Panel], some(a(Panel))] = (Panel(),),
         background: Sequence[Layer] = (),
-        start: Annotated[int | Sequence[int], indices] = 0,
+        start: Annotated[int | Sequence[int], _indices] = 0,
         autoplay: bool = False,
         fps: Positive = 12,
     ) -> None:
