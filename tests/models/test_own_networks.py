@@ -159,6 +159,19 @@ def test_a_sum_over_an_image_runs_over_all_its_axes(maker):
             torch.testing.assert_close(found, expected, rtol=100 * EPS, atol=0)
 
 
+@pytest.mark.parametrize("reverse_var", ["posterior", "beta"])
+def test_the_bounds_terms_count_every_axis(reverse_var):
+    """The closed form w_t ‖x_0 − x̂_0‖² + c_t against the KL of two Gaussians, for an image."""
+    model = Diffusion(lambda x_t, t: 0.5 * x_t, SCHEDULE, "x_0", reverse_var=reverse_var, shape=(3, 2, 2))
+    x_0, eps = normal(6, 3, 2, 2), normal(6, 3, 2, 2, seed=1)
+    t = torch.arange(21)
+    chain = SCHEDULE.signal[t].reshape(21, 1, 1, 1, 1) * x_0 + SCHEDULE.noise[t].reshape(21, 1, 1, 1, 1) * eps
+    rows = model.second_form(chain)
+    for step in range(1, 21):
+        found = model.bound_term(x_0, step, eps)
+        torch.testing.assert_close(found, rows[step - 1], rtol=1e-6, atol=1e-6)
+
+
 def test_learned_variances_of_an_image_come_after_its_means():
     """(B, 2 C, H, W): the first C channels are means, the others log-variances."""
     var = torch.linspace(-1, 1, 12, dtype=torch.float64).reshape(3, 2, 2)
