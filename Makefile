@@ -24,9 +24,10 @@ help:  ## this list
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else \
 		f"This book needs Python 3.11, 3.12 or 3.13; $(PYTHON) is {v[0]}.{v[1]}. Try: make PYTHON=python3.12 ...")'
 	@echo "Setting up .venv (a minute or two, once)"
-	@$(PYTHON) -m venv .venv
+	@# The newest pip: that of Python 3.11 takes half a minute more. It passes on what setuptools says: hence -qq.
+	@$(PYTHON) -m venv --upgrade-deps .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Executed notebooks are cached by their own text; when the library changes, all of them run again.
