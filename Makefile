@@ -3,7 +3,8 @@ PORT ?= 8000
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 WORKERS := -n auto --maxprocesses=4
-CACHE := JUPYTERCACHE=_build/.jupyter_cache $(BIN)/jcache
+CACHE := _build/.jupyter_cache
+JCACHE := JUPYTERCACHE=$(CACHE) $(BIN)/jcache
 
 # One thread a process: the networks are small, a few processes run at a time, and sums are added in the same
 # order on every machine, so the checked numbers in the notebooks are the same everywhere.
@@ -23,9 +24,10 @@ help:  ## this list
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else \
 		f"This book needs Python 3.11, 3.12 or 3.13; $(PYTHON) is {v[0]}.{v[1]}. Try: make PYTHON=python3.12 ...")'
 	@echo "Setting up .venv (a minute or two, once)"
-	@$(PYTHON) -m venv .venv
+	@# The newest pip: that of Python 3.11 takes half a minute more. It passes on what setuptools says: hence -qq.
+	@$(PYTHON) -m venv --upgrade-deps .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 # Executed notebooks are cached by their own text; when the library changes, all of them run again.
@@ -51,8 +53,8 @@ _build/.dress: _build/.library _build/evidence.json $(DRESS)
 book: .venv/.installed _build/.dress  ## execute the notebooks and build the book into _build/html
 	@# The notebooks that are not in the cache, several at a time. One that fails here is not cached: the build
 	@# runs it once more, and says which cell failed and why.
-	@yes 2> /dev/null | $(CACHE) notebook add book/*.ipynb > _build/execution.log 2>&1
-	@$(CACHE) project execute -e local-parallel -t 120 >> _build/execution.log 2>&1 || true
+	@yes 2> /dev/null | $(JCACHE) notebook add book/*.ipynb > _build/execution.log 2>&1
+	@$(JCACHE) project execute -e local-parallel -t 120 >> _build/execution.log 2>&1 || true
 	@# A page that was read with a warning counts as read: after a failure Sphinx must read all of them again.
 	@$(BIN)/jupyter-book build -W --keep-going -q . || { rm -rf _build/.doctrees _build/html; exit 1; }
 
@@ -62,11 +64,14 @@ serve: book  ## build the book and serve it on localhost:8000 (PORT=8001 for ano
 pdf: book  ## print the built book to _build/diffusion-from-scratch.pdf (needs Chromium)
 	$(BIN)/python tools/pdf.py
 
-test: .venv/.installed  ## ruff, unit tests, planted faults, every notebook, the book, the book in a browser
+test: .venv/.installed _build/.library  ## ruff, unit tests, planted faults, every notebook, the book, the book in a browser
 	$(BIN)/ruff check .
 	$(PYTEST) $(WORKERS) -m "not long" tests --ignore=tests/browser
 	$(BIN)/python tools/mutants.py
-	$(PYTEST) $(WORKERS) --dist=loadscope -W default --nbval --nbval-sanitize-with=book/sanitize.cfg book
+	@# The notebooks that pass are kept in the cache, executed, so `make book` runs none of them. The cache is empty
+	@# if the library has changed: _build/.library comes first.
+	$(PYTEST) $(WORKERS) --dist=loadscope -W default --nbval --nbval-sanitize-with=book/sanitize.cfg \
+		--nbval-cell-timeout=120 -p tools.fill_cache --fill-cache $(CACHE) book
 	@$(MAKE) --no-print-directory book
 	$(PYTEST) $(WORKERS) --dist=loadgroup -m "not long" tests/browser
 
