@@ -12,7 +12,7 @@ from jupyter_cache.executors.utils import single_nb_execution
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 KERNEL = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
 # The kinds of output that the book has; widgets get the same ids in each run.
 OUTPUTS = [
