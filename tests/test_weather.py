@@ -12,7 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import Phase, given, settings, strategies as st
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from weather import (
     ARGUMENTS,

@@ -5,12 +5,12 @@ units       `Standardiser`
 """
 
 from diffusion_lib.data.planes import (
-    DATASETS as DATASETS,
-    checkerboard as checkerboard,
-    circles as circles,
-    eight_gaussians as eight_gaussians,
-    moons as moons,
-    roll_curve as roll_curve,
-    swiss_roll as swiss_roll,
+    DATASETS,
+    checkerboard,
+    circles,
+    eight_gaussians,
+    moons,
+    roll_curve,
+    swiss_roll,
 )
-from diffusion_lib.data.units import Standardiser as Standardiser
+from diffusion_lib.data.units import Standardiser

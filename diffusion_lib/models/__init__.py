@@ -9,15 +9,15 @@ diffusion   chapter 5: the ε, x_0 and v parameterisations of one class
 oracle      the exact denoiser of a finite data set
 """
 
-from diffusion_lib.models.chain import ReverseChain as ReverseChain
-from diffusion_lib.models.diffusion import Diffusion as Diffusion
-from diffusion_lib.models.hvae import HVAE as HVAE
+from diffusion_lib.models.chain import ReverseChain
+from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.hvae import HVAE
 from diffusion_lib.models.networks import (
-    HeadPerStep as HeadPerStep,
-    TimeMLP as TimeMLP,
-    Waves as Waves,
-    mlp as mlp,
+    HeadPerStep,
+    TimeMLP,
+    Waves,
+    mlp,
 )
-from diffusion_lib.models.oracle import ExactDenoiser as ExactDenoiser
-from diffusion_lib.models.reverse import FirstFormChain as FirstFormChain, SecondFormChain as SecondFormChain
-from diffusion_lib.models.vae import VAE as VAE
+from diffusion_lib.models.oracle import ExactDenoiser
+from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
+from diffusion_lib.models.vae import VAE

@@ -6,5 +6,5 @@ forward     from data to noise
 posterior   one step back when the start is known, and four ways to say the same thing about x_t
 """
 
-from diffusion_lib.process.gaussians import Gaussian as Gaussian
-from diffusion_lib.process.schedules import Schedule as Schedule
+from diffusion_lib.process.gaussians import Gaussian
+from diffusion_lib.process.schedules import Schedule

@@ -4,9 +4,9 @@ steps       ancestral sampling and DDIM, down the whole steps of a schedule
 """
 
 from diffusion_lib.solvers.steps import (
-    AtSteps as AtSteps,
-    PosteriorSteps as PosteriorSteps,
-    ancestral as ancestral,
-    ddim as ddim,
-    last as last,
+    AtSteps,
+    PosteriorSteps,
+    ancestral,
+    ddim,
+    last,
 )

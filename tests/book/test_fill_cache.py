@@ -22,7 +22,7 @@ OUTPUTS = [
     "print('cleared')\nclear_output(wait=True)\nprint('to stderr', file=sys.stderr)",
     "shown.update('after')\n1 + 1",
     """\
-from diffusion_lib.widgets import Axis, Frame, Stepper, points
+from diffusion_lib.show.widgets import Axis, Frame, Stepper, points
 frames = [Frame("Here.", [points([[t, t]])]) for t in range(2)]
 stepper = Stepper("A walk", [Axis("t", [0, 1])], frames)
 stepper""",

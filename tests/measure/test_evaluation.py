@@ -8,7 +8,8 @@ import ot
 import pytest
 import torch
 from scipy.spatial.distance import cdist
-from scipy.stats import binom, energy_distance as energy_distance_1d
+from scipy.stats import binom
+from scipy.stats import energy_distance as energy_distance_1d
 from support import DRAWS, EPS, K, normal, refused, seeded
 
 from diffusion_lib import data

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 from support import EPS, LEAST_T, MAKERS, refused, share_kept
 
 from diffusion_lib.process import schedules

@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from diffusion_lib.show.widgets import Axis, Frame, Panel, Stepper, arrows, curve, ellipses, labels, points
