@@ -1,10 +1,11 @@
-"""What the book computes with: one module for each idea. A module imports only from rows above its own.
+"""What the book computes with, in rooms. A module imports only from those above its own.
 
-data  gaussians  schedules     points, distributions, noise levels
-forward  posterior             the fixed process q, and q run backwards from a known start
-networks  oracle               what predicts: small perceptrons, and the exact answer for a finite data set
-chain                          what all chains from noise to data share: the bound in two forms, sampling
-vae  hvae  reverse  diffusion  the models of chapters 1 to 5: loss, sample, trajectory
-training  evaluation           one loop, and how good its samples are
-plots  widgets                 figures, step-throughs, live training
+contracts       what arguments must be, said in signatures and held at the door
+data            points to learn from, and their units
+process         the fixed process q: what noise does to data, and its undoing from a known start
+solvers         samplers: from noise to a sample, given reverse steps or a denoiser
+models          networks, the models of chapters 1 to 5, the exact denoiser
+training        one loop for all models
+measure         how good samples are, beside their noise floor
+show            figures, step-throughs, live training
 """
