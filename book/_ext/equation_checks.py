@@ -80,7 +80,7 @@ def pages_of_checks(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     math = app.env.get_domain("math")
     files = {found["file"]: math.equations[label][0] for label, found in app.env.equation_evidence.items()}
     for file, chapter in sorted(files.items()):
-        source = Path(app.confdir, "tests", file).read_text(encoding="utf-8")
+        source = Path(app.confdir, "tests", "equations", file).read_text(encoding="utf-8")
         title = f"How {app.env.titles[chapter].astext()} is checked"
         body = f"<h1>{title}</h1>\n{INTRODUCTION.format(file=file)}"
         body += "".join(sections(app, source, page_of(file)))
