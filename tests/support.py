@@ -2,6 +2,7 @@
 
 import math
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 from diffusion_lib import data
 from diffusion_lib.process import schedules
 
+ROOT = Path(__file__).parents[1]
 EPS = torch.finfo(torch.float64).eps  # the distance from 1 to the next float64
 K = 5  # bounds on random figures are this many standard errors wide: one false alarm in a million
 
