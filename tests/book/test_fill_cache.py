@@ -39,6 +39,7 @@ def notebook(*sources):
 def run_nbval(folder, *options):
     """Check a folder's notebooks."""
     command = [sys.executable, "-m", "pytest", "-p", "tools.fill_cache", "--nbval", *options, str(folder)]
+    command += ["--rootdir", str(folder)]  # so that its notebooks have the same names wherever it lies
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=200).stdout
 
 
