@@ -3,7 +3,7 @@
 autodoc writes the pages. What it would show of a signature are the objects behind the names, rules and all;
 here it is the source's own words: `marginal(x_0: Points, t: Steps, schedule: Schedule) -> Gaussian`.
 Docstrings are written for an editor, in Unicode: what reStructuredText would misread (x_t, |x|, *shape)
-is escaped.
+is escaped. In a signature, classes and names such as `Points` are links.
 """
 
 import ast
@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 CODE = re.compile(r"`([^`]+)`")
 SPECIAL = re.compile(r"(?<!\\)([*_|])")
@@ -89,8 +91,23 @@ def write_docstring(app: Sphinx, what: str, name: str, thing: Any, options: Any,
     lines[:] = found
 
 
+def keep(app: Sphinx, what: str, name: str, thing: Any, skip: bool, options: Any) -> bool | None:
+    """Show a class's public methods without a docstring, too: `forward`, of which its class says all."""
+    return False if what == "class" and inspect.isfunction(thing) and not name.startswith("_") else None
+
+
+def link_name(app: Sphinx, env: BuildEnvironment, node: nodes.Element, text: nodes.Element) -> Any:
+    """Lead from a name such as `Points`, which Sphinx takes for a class's, to where it is explained."""
+    if (node.get("refdomain"), node.get("reftype")) != ("py", "class"):
+        return None
+    python, page = env.get_domain("py"), node["refdoc"]
+    return python.resolve_xref(env, page, app.builder, "type", node["reftarget"], node, text)
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Before napoleon, which makes lists of the sections."""
+    app.connect("autodoc-skip-member", keep)
+    app.connect("missing-reference", link_name)
     app.connect("autodoc-process-signature", write_signature)
     app.connect("autodoc-process-docstring", write_docstring, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

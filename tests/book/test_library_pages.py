@@ -2,15 +2,18 @@
 
 import pkgutil
 import re
+from typing import Annotated, get_origin
 
 import library_pages
 import pytest
 from support import ROOT
 
 import diffusion_lib
+from diffusion_lib import contracts
 from diffusion_lib.data import Standardiser
 from diffusion_lib.models import Diffusion
 from diffusion_lib.process import Gaussian, Schedule, forward
+from diffusion_lib.solvers import AtSteps
 
 PAGES = ROOT / "book" / "library"
 
@@ -27,6 +30,16 @@ def test_every_page_is_in_the_contents_and_on_the_map():
     for page in PAGES.glob("*.md"):
         assert f"book/library/{page.stem}" in contents
         assert f"(library/{page.name})" in overview
+
+
+def test_every_name_that_stands_in_signatures_is_explained():
+    names = {name for name, value in vars(contracts).items() if get_origin(value) is Annotated}
+    assert set(re.findall(r"py:type:: (\w+)", (PAGES / "contracts.md").read_text("utf-8"))) == names
+
+
+def test_public_methods_are_shown_even_without_a_docstring():
+    assert library_pages.keep(None, "class", "forward", AtSteps.forward, True, None) is False
+    assert library_pages.keep(None, "class", "_ask", Diffusion._ask, True, None) is None
 
 
 @pytest.mark.parametrize(
