@@ -71,7 +71,7 @@ test: .venv/.installed _build/.library  ## ruff, unit tests, planted faults, eve
 	@# The notebooks that pass are kept in the cache, executed, so `make book` runs none of them. The cache is empty
 	@# if the library has changed: _build/.library comes first.
 	$(PYTEST) $(WORKERS) --dist=loadscope -W default --nbval --nbval-sanitize-with=book/sanitize.cfg \
-		--nbval-cell-timeout=120 -p tools.fill_cache --fill-cache $(CACHE) book
+		-p tools.fill_cache --fill-cache $(CACHE) book
 	@$(MAKE) --no-print-directory book
 	$(PYTEST) $(WORKERS) --dist=loadgroup -m "not long" tests/browser
 
