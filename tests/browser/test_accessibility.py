@@ -17,12 +17,14 @@ RECORD = """() => {
   window.stops = [];
   const met = new Set();
   document.addEventListener("focusin", ({ target }) => {
-    const style = getComputedStyle(target), box = target.getBoundingClientRect();
-    const outlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
-    const ringed = /rgb\\([^)]*\\) 0px 0px 0px [2-9]/.test(style.boxShadow); // without transparency
-    const inside = box.width > 0 && box.right > 0 && box.left < innerWidth;
+    const seen = [target, ...target.children].some((part) => { // the theme rings an arrow in its summary
+      const style = getComputedStyle(part), box = part.getBoundingClientRect();
+      const outlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+      const ringed = /rgb\\([^)]*\\) 0px 0px 0px [2-9]/.test(style.boxShadow); // without transparency
+      return box.width > 0 && box.right > 0 && box.left < innerWidth && (outlined || ringed);
+    });
     window.stops.push({ tag: target.tagName, kind: target.className, html: target.outerHTML.slice(0, 120),
-                        seen: inside && (outlined || ringed), again: met.has(target) });
+                        seen, again: met.has(target) });
     met.add(target);
   });
 }"""
