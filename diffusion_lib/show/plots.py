@@ -8,17 +8,24 @@ from matplotlib.axes import Axes
 
 from diffusion_lib.contracts import OverTime, PlanePoints, Positive, checked, like
 
-# Okabe & Ito's palette, safe for colour-blind readers. The widgets' style sheet has the same roles.
-COLOURS = {"data": "#0072B2", "model": "#D55E00", "noise": "#8A8A8A", "accent": "#B4478A", "text": "#333333"}
+# Okabe & Ito's palette, safe for colour-blind readers, with a grey for text that reads on white and on dark alike.
+# The widgets' style sheet has the same roles.
+COLOURS = {"data": "#0072B2", "model": "#D55E00", "noise": "#8A8A8A", "accent": "#B4478A", "text": "#757575"}
 Role = Literal["data", "model", "noise", "accent", "text"]
 
 
 def use_book_style() -> None:
-    """Set matplotlib's defaults for the book's figures: quiet frames, readable type, dense pixels."""
+    """Set matplotlib's defaults for the book's figures: quiet frames, dense pixels, and no ground of their own, so
+    that they read on a light page and on a dark one."""
     plt.rcParams.update(
         {
             "figure.dpi": 110,
             "savefig.dpi": 160,
+            "figure.facecolor": "none",
+            "savefig.facecolor": "none",
+            "axes.facecolor": "none",
+            "text.color": COLOURS["text"],
+            "axes.titlecolor": COLOURS["text"],
             "figure.constrained_layout.use": True,
             "font.size": 10,
             "axes.spines.top": False,
@@ -56,6 +63,31 @@ def per_step(ax: Axes, values: OverTime, role: Role = "data", label: str = "", *
     """A curve over t = 1…T from values whose index is t (so entry 0 is left out)."""
     ax.plot(range(1, len(values)), _drawn(values)[1:], color=COLOURS[role], label=label, **style)
     ax.set_xlabel("$t$")
+
+
+def box(ax: Axes, at: tuple[float, float], text: str, role: Role = "text") -> None:
+    """A text in a frame with round corners, centred at the place `at` of the axes: a part of a diagram."""
+    frame = {"boxstyle": "round,pad=0.5", "facecolor": "none", "edgecolor": COLOURS[role]}
+    ax.text(*at, text, ha="center", va="center", color=COLOURS[role], bbox=frame)
+
+
+def link(
+    ax: Axes,
+    start: tuple[float, float],
+    end: tuple[float, float],
+    role: Role = "text",
+    text: str = "",
+    bend: float = 0.0,
+) -> None:
+    """A diagram's arrow between two places, with a text at its middle; `bend` curves it to the right of its way."""
+    look = {"arrowstyle": "-|>", "color": COLOURS[role], "connectionstyle": f"arc3,rad={bend}"}
+    ax.annotate("", end, start, arrowprops=look | {"shrinkA": 0, "shrinkB": 0, "linewidth": 1.4})
+    (x, y), (x_end, y_end) = (
+        start,
+        end,
+    )  # the arc's middle lies half its control point's way off the straight line
+    at = ((x + x_end) / 2 + bend * (y_end - y) / 2, (y + y_end) / 2 - bend * (x_end - x) / 2)
+    ax.text(*at, text, ha="center", va="bottom", color=COLOURS[role])
 
 
 def _drawn(x: torch.Tensor) -> torch.Tensor:
