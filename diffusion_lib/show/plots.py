@@ -8,15 +8,17 @@ from matplotlib.axes import Axes
 
 from diffusion_lib.contracts import OverTime, PlanePoints, Positive, checked, like
 
-# Okabe & Ito's palette, safe for colour-blind readers, with a grey for text that reads on white and on dark alike.
+# Okabe & Ito's palette, safe for colour-blind readers; the grey of text reads on a light and on a dark page.
 # The widgets' style sheet has the same roles.
 COLOURS = {"data": "#0072B2", "model": "#D55E00", "noise": "#8A8A8A", "accent": "#B4478A", "text": "#757575"}
 Role = Literal["data", "model", "noise", "accent", "text"]
 
 
 def use_book_style() -> None:
-    """Set matplotlib's defaults for the book's figures: quiet frames, dense pixels, and no ground of their own, so
-    that they read on a light page and on a dark one."""
+    """Set matplotlib's defaults for the book's figures: quiet frames, dense pixels, no ground of their own.
+
+    So they read on a light page and on a dark one.
+    """
     plt.rcParams.update(
         {
             "figure.dpi": 110,
@@ -79,7 +81,7 @@ def link(
     text: str = "",
     bend: float = 0.0,
 ) -> None:
-    """A diagram's arrow between two places, with a text at its middle; `bend` curves it to the right of its way."""
+    """A diagram's arrow between two places, with a text at its middle; `bend` curves it to its right."""
     look = {"arrowstyle": "-|>", "color": COLOURS[role], "connectionstyle": f"arc3,rad={bend}"}
     ax.annotate("", end, start, arrowprops=look | {"shrinkA": 0, "shrinkB": 0, "linewidth": 1.4})
     (x, y), (x_end, y_end) = (
