@@ -4,11 +4,12 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from math import isclose
+from math import inf, isclose
 
 from equations import OPTIONS, PARSER
 
 IGNORE = "nbval-ignore-output"
+HIDDEN = "remove-cell"
 
 WORDS = "two three four five six seven eight nine ten eleven twelve".split()  # "one nat" names a unit
 COUNTS = {word: value for value, word in enumerate(WORDS, start=2)}
@@ -142,10 +143,52 @@ def shown_by(cells: Iterable[dict]) -> Shown:
     shown = Shown()
     for cell in cells:
         numbers, labels = constants("".join(cell["source"]))
+        tags = cell["metadata"].get("tags", [])
         shown.literals.update(numbers)
-        if IGNORE not in cell["metadata"].get("tags", []):
+        if IGNORE not in tags:
             read(output_of(cell), numbers, labels, shown)
+        if HIDDEN in tags:
+            read_assertions("".join(cell["source"]), shown)
     return shown
+
+
+def read_assertions(source: str, shown: Shown) -> None:
+    """Add what a hidden cell asserts in the text's words: `assert 1 < ratio < 1.5, "about 1.2 noise floors"`.
+
+    The comparison has to hold what is said: a bound as it stands, any other number within a factor of two.
+    """
+    asserts = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Assert))
+    for node in asserts:
+        said = node.msg.value if isinstance(node.msg, ast.Constant) else ""
+        ranges = [range_of(part) for part in ast.walk(node.test) if isinstance(part, ast.Compare)]
+        for figure in figures(str(said)):
+            for low, high in ranges:
+                if (figure.sense == "above" and low >= figure.value) or (
+                    figure.sense == "below" and high <= figure.value
+                ):
+                    shown.bounds.append(figure)
+                elif not figure.sense and figure.value / 2 <= low <= figure.value <= high <= 2 * figure.value:
+                    shown.values.append(figure)
+
+
+def range_of(comparison: ast.Compare) -> tuple[float, float]:
+    """Between which constants a comparison such as `1 < x < 2` or `x > 1` puts a value."""
+    low, high = -inf, inf
+    parts = [comparison.left, *comparison.comparators]
+    for left, operator, right in zip(parts, comparison.ops, parts[1:], strict=False):
+        rises = isinstance(operator, ast.Lt | ast.LtE)
+        if rises or isinstance(operator, ast.Gt | ast.GtE):
+            small, large = (left, right) if rises else (right, left)
+            low, high = max(low, number(small, -inf)), min(high, number(large, inf))
+    return low, high
+
+
+def number(node: ast.expr, otherwise: float) -> float:
+    """The value of a number written in the code, with its sign; of anything else, `otherwise`."""
+    try:
+        return float(ast.literal_eval(node))
+    except (TypeError, ValueError):
+        return otherwise
 
 
 def constants(source: str) -> tuple[set[float], set[str]]:

@@ -10,6 +10,10 @@ What supports a claim, in a cell that is compared (not tagged `nbval-ignore-outp
 - for "at least 5 times as far" and the like, a bound in the same direction, printed before its truth:
   `print("at least 5 times as far:", ratio > 5)`. The 5 must be in the cell's code, too.
 
+- for what depends on a training, an assertion in the text's own words in a cell that no reader sees
+  (`remove-cell`): `assert 1.0 < ratio < 1.5, "about 1.2 noise floors"`. Its constants must hold the number,
+  within a factor of two, or be the bound that the words are: `assert ratio > 5, "more than 5 times as far"`.
+
 A number from a label supports nothing. A setting (a count, a width or variance, `name = number`) may also
 stand in the chapter's code, of any cell; a result may not. Pages without code are held against all chapters.
 """
@@ -18,7 +22,7 @@ import json
 from pathlib import Path
 
 import pytest
-from prose_figures import IGNORE, claims, is_shown, paragraphs, shown_by
+from prose_figures import HIDDEN, IGNORE, claims, is_shown, paragraphs, shown_by
 
 BOOK = Path(__file__).parents[2] / "book"
 
@@ -183,6 +187,39 @@ def test_a_claim_is_supported(claim, source, output):
 )
 def test_a_claim_without_support_is_found(claim, source, output):
     assert len(unsupported(claim, [code(source, output)])[0]) == 1
+
+
+@pytest.mark.parametrize(
+    ("claim", "source"),
+    [
+        ("About 1.2 floors.", 'assert 1.0 < ratio < 1.5, "about 1.2 noise floors"'),
+        ("About 1.2 floors.", 'assert all(1 <= r <= 1.5 for r in ratios), "1.2 floors"'),
+        ("About 12 %.", 'assert 0.08 < share < 0.15, "about 12 %"'),
+        (FAR, 'assert x > 5, "at least 5 times as far"'),
+        (FAR, 'assert 6 < x, "at least 5 times as far"'),
+        ("Below a tenth of it.", 'assert x / y < 0.1, "below a tenth of it"'),
+    ],
+)
+def test_a_hidden_assertion_supports_a_claim(claim, source):
+    assert unsupported(claim, [code(source, "", HIDDEN)]) == ([], set())
+    assert len(unsupported(claim, [code(source)])[0]) == 1, "a reader would have to see the number"
+
+
+@pytest.mark.parametrize(
+    ("claim", "source"),
+    [
+        ("About 1.2 floors.", 'assert 1.3 < ratio < 1.5, "about 1.2 noise floors"'),
+        ("About 1.2 floors.", 'assert 0.2 < ratio < 1.5, "about 1.2 noise floors"'),
+        ("About 1.2 floors.", 'assert ratio < 1.5, "about 1.2 noise floors"'),
+        ("About 1.2 floors.", 'assert low < ratio < high, "about 1.2 noise floors"'),
+        ("About 1.2 floors.", 'assert 1.0 < ratio < 1.5, "about 1.2 nats"'),
+        ("About 1.2 floors.", "assert 1.0 < ratio < 1.5"),
+        (FAR, 'assert x > 4, "at least 5 times as far"'),
+        (FAR, 'assert x < 5, "at least 5 times as far"'),
+    ],
+)
+def test_an_assertion_that_does_not_hold_the_claim_is_found(claim, source):
+    assert len(unsupported(claim, [code(source, "", HIDDEN)])[0]) == 1
 
 
 def test_an_unchecked_cell_supports_nothing():

@@ -24,8 +24,6 @@ CHAPTERS = sorted((ROOT / "book").glob("0*.ipynb"))
 WHEEL = ("diffusion_lib-0.0-py3-none-any.whl", b"any bytes " * 20)
 
 
-
-
 def small(*sources):
     """A notebook as in the book: text, the first cell, and a cell of each source."""
     first = new_code_cell(notebooks.first_cell(), metadata={"tags": ["remove-cell"]})
