@@ -11,7 +11,16 @@ from typing import Annotated
 import torch
 from torch import Generator, Tensor, nn
 
-from diffusion_lib.contracts import Count, NotFiniteError, Points, Positive, checked, outside, trainable
+from diffusion_lib.contracts import (
+    Count,
+    NotFiniteError,
+    Points,
+    Positive,
+    a_function,
+    checked,
+    outside,
+    trainable,
+)
 from diffusion_lib.solvers.steps import evaluating
 
 KEEP_EVERY = 50  # steps between two copies of the weights
@@ -41,6 +50,7 @@ class TrainingRun:
 
 
 Model = Annotated[nn.Module, trainable]  # with a loss, and weights to be trained
+OnStep = Annotated[Callable[[TrainingRun], None], a_function("lambda run: print(run.losses[-1])")]
 
 
 @checked
@@ -51,7 +61,7 @@ def train(
     batch_size: Count = 1024,
     learning_rate: Positive = 2e-2,
     generator: Generator | None = None,
-    on_step: Callable[[TrainingRun], None] | None = None,
+    on_step: OnStep | None = None,
 ) -> TrainingRun:
     """Minimise `model.loss(batch, generator)` over batches drawn with replacement from points (n, *shape).
 

@@ -26,6 +26,11 @@ EXAMPLES = {  # of an instance, by the name of the type
 }
 
 
+def an(kind: type) -> str:
+    """The name of a type with its article."""
+    return f"{'an' if kind.__name__[0].lower() in 'aeiou' else 'a'} {kind.__name__}"
+
+
 def all_of(*rules: Rule) -> Rule:
     """Each of these rules."""
 
@@ -46,7 +51,7 @@ def list_of(inner: Rule) -> Rule:
 
     def rule(value, name, given):
         if not isinstance(value, list | tuple | range):
-            raise ValueError(f"{name} is a {type(value).__name__}; pass a list or a tuple")
+            raise ValueError(f"{name} is {an(type(value))}; pass a list or a tuple")
         for i, entry in enumerate(value):
             inner(entry, f"{name}[{i}]", given)
 
@@ -92,7 +97,7 @@ def a(kind: type, example: str = "") -> Rule:
     def rule(value, name, given):
         if not isinstance(value, kind):
             such_as = example or EXAMPLES[kind.__name__]
-            raise ValueError(f"{name} is a {type(value).__name__}; pass a {kind.__name__}, such as {such_as}")
+            raise ValueError(f"{name} is {an(type(value))}; pass {an(kind)}, such as {such_as}")
 
     return rule
 
@@ -102,7 +107,7 @@ def a_function(example: str) -> Rule:
 
     def rule(value, name, given):
         if not callable(value):
-            raise ValueError(f"{name} is a {type(value).__name__}; pass a function, such as {example}")
+            raise ValueError(f"{name} is {an(type(value))}; pass a function, such as {example}")
 
     return rule
 

@@ -34,7 +34,7 @@ def readable(condition: Tensor) -> bool:
 
 def _model(given: Mapping[str, Any]) -> Any:
     """The model or the denoiser whose method is called, or which is an argument."""
-    return given.get("self", given.get("model"))
+    return next((given[name] for name in ("self", "model", "denoiser") if name in given), None)
 
 
 def _first(given: Mapping[str, Any]) -> Tensor | None:
@@ -138,8 +138,10 @@ def whole_steps(value, name, given) -> Tensor:
     if t.is_floating_point() or t.is_complex() or t.dtype in (torch.bool, torch.uint8):
         whole = f"pass an int or an int64 tensor, such as {name}.long()"
         raise ValueError(f"{name} has type {t.dtype}; steps are whole numbers: {whole}")
-    tensors = {key: x for key, x in given.items() if isinstance(x, Tensor) and key not in (name, "values")}
-    other, x = next(iter(tensors.items()), ("a point", [0]))
+    points = {
+        k: x for k, x in given.items() if isinstance(x, Tensor) and x.ndim and k not in (name, "values")
+    }
+    other, x = next(iter(points.items()), ("a point", [0]))
     if t.numel() == 0 or t.ndim > 1 or (t.ndim == 1 and len(t) not in (1, len(x))):
         found = f"{name} has shape {tuple(t.shape)} but {other} has {len(x)} rows"
         raise ValueError(f"{found}; pass one step, or one for each row")

@@ -10,7 +10,7 @@ from diffusion_lib.contracts import Points, Positive, checked, one_point, points
 
 
 @checked
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Standardiser:
     """The change of units x ↦ (x − mean) / std that gives data mean 0 and overall standard deviation 1.
 

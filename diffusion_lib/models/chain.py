@@ -22,17 +22,23 @@ class CarriesSchedule(nn.Module):
 
     def get_extra_state(self) -> Tensor:
         """What `state_dict` holds beside the weights: α_0…α_T."""
-        return self.schedule.alpha if self.schedule else torch.empty(0)
+        return self.schedule.alpha if self.schedule else torch.ones(1)
 
     def set_extra_state(self, alpha: Tensor) -> None:
         """Raise `ValueError` if the weights to be loaded were trained on another schedule."""
         own, alpha = CarriesSchedule.get_extra_state(self).double(), alpha.to("cpu", torch.float64)
         if own.shape != alpha.shape or not torch.allclose(own, alpha, rtol=0, atol=1e-12):
+            fix = "Schedule(state_dict['_extra_state'])" if len(alpha) > 1 else "schedule=None"
             raise ValueError(
-                f"state_dict is of a model whose schedule has T = {len(alpha) - 1} and ends at alpha_bar = "
-                f"{float(alpha.prod()):.3g}; that of this {type(self).__name__} has T = {len(own) - 1} and "
-                f"ends at {float(own.prod()):.3g}: build the model with Schedule(state_dict['_extra_state'])"
+                f"state_dict is of a model with {_in_words(alpha)}, this {type(self).__name__} has "
+                f"{_in_words(own)}: build the model with {fix}"
             )
+
+
+def _in_words(alpha: Tensor) -> str:
+    """What α_0…α_T says of a schedule: where it ends, and after how many steps."""
+    T, end = len(alpha) - 1, float(alpha.prod())
+    return f"a schedule of T = {T} steps that ends at alpha_bar = {end:.3g}" if T else "no schedule"
 
 
 @checked
@@ -81,23 +87,30 @@ class ReverseChain(CarriesSchedule):
         steps = torch.as_tensor(t, device=x_t.device).long()
         t = steps.reshape(*steps.shape, *[1] * (len(several) - steps.ndim)).expand(several).flatten()
         rows = x_t.reshape(-1, *self.shape)
-        sent = f"points {tuple(rows.shape)} and their steps t {tuple(t.shape)}, int64, in 1…{self.T}"
+        ask = self.network
+        if hasattr(self.network, "grouped"):
+            rows, t = rows.reshape(steps.numel(), -1, *self.shape), steps.flatten()
+            ask = self.network.grouped
         try:
-            if hasattr(self.network, "grouped"):
-                groups = rows.reshape(steps.numel(), -1, *self.shape)
-                answer = self.network.grouped(groups, steps.flatten()).flatten(0, 1)
-            else:
-                answer = self.network(rows, t)
+            answer = ask(rows, t)
+        except torch.OutOfMemoryError:  # no fault of the network's
+            raise
         except (AttributeError, IndexError, RuntimeError, TypeError) as error:
-            raise ValueError(f"network fails ({error}); it gets {sent}: make it take these") from error
-        wanted = (len(rows), outputs * first, *rest)
+            raise ValueError(
+                f"network fails ({error}); it gets {self._sent(rows, t)}: make it take these"
+            ) from error
+        wanted = (*rows.shape[: rows.ndim - len(self.shape)], outputs * first, *rest)
         if not isinstance(answer, Tensor) or answer.shape != wanted:
             found = tuple(answer.shape) if isinstance(answer, Tensor) else type(answer).__name__
             raise ValueError(
-                f"network gives {found} for {sent}; {type(self).__name__} needs {wanted}: pass a "
-                f"network with {outputs * first} outputs"
+                f"network gives {found} for {self._sent(rows, t)}; {type(self).__name__} needs {wanted}: "
+                f"pass a network with {outputs * first} outputs"
             )
         return answer.reshape(*several, outputs * first, *rest)
+
+    def _sent(self, x_t: Tensor, t: Tensor) -> str:
+        """What a network got, in words."""
+        return f"points {tuple(x_t.shape)} and their steps t {tuple(t.shape)}, int64, in 1…{self.T}"
 
     # --- the bound -----------------------------------------------------------------------------------------
 

@@ -32,6 +32,6 @@ class ExactDenoiser(nn.Module):
             # Coordinate by coordinate: a matrix product loses the digits that matter at small noise, and
             # torch.cdist has a wrong derivative under torch.func.jacrev (PyTorch 2.13).
             pairs = zip(rows.unbind(1), points.unbind(1), strict=True)
-            squared = sum((a[:, None] - b).square() for a, b in pairs)  # (B, N)
-            answers.append(torch.softmax(-0.5 * squared / std[:, None] ** 2, dim=1) @ points)
+            squared = sum(((a[:, None] - b) / std[:, None]).square() for a, b in pairs)  # (B, N)
+            answers.append(torch.softmax(-0.5 * squared, dim=1) @ points)
         return torch.cat(answers).reshape(z.shape)

@@ -110,8 +110,10 @@ def at(values: OverTime, t: Annotated[int | Tensor, index("values")], x: Numbers
 
 
 @checked
-def linear(T: Count = 1000, beta_1: Fraction | None = None, beta_T: Fraction | None = None) -> Schedule:
-    """β_t rising evenly from β_1 to β_T (Ho et al. 2020, section 4).
+def linear(
+    T: Annotated[int, at_least(2)] = 1000, beta_1: Fraction | None = None, beta_T: Fraction | None = None
+) -> Schedule:
+    """β_t running evenly from β_1 to β_T (Ho et al. 2020, section 4).
 
     The defaults are 0.1/T and 20/T: the paper's 1e-4 and 0.02 at its T = 1000, and the same total amount of
     noise for any other T, which must be above 20. With the paper's values and a small T the chain would

@@ -63,7 +63,7 @@ def arrows(
 @checked
 def per_step(ax: Axes, values: OverTime, role: Role = "data", label: str = "", **style) -> None:
     """A curve over t = 1…T from values whose index is t (so entry 0 is left out)."""
-    ax.plot(range(1, len(values)), _drawn(values)[1:], color=COLOURS[role], label=label, **style)
+    ax.plot(range(1, len(values)), _drawn(values)[1:], **{"color": COLOURS[role], "label": label} | style)
     ax.set_xlabel("$t$")
 
 

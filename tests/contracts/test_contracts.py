@@ -159,7 +159,7 @@ def test_an_annotation_lets_in_what_it_names(annotation, good, bad, fix):
 
 
 def test_an_entry_of_a_list_is_named_by_its_place():
-    with refused("names[1] is a int", "pass a str"):
+    with refused("names[1] is an int", "pass a str"):
         hold(Sequence[str], ["a", 3], "names")
 
 

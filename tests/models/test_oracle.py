@@ -99,6 +99,13 @@ def test_one_point_is_always_the_answer():
         torch.testing.assert_close(oracle(normal(7, 2, seed=1), t), point.expand(7, 2), rtol=2 * EPS, atol=0)
 
 
+@pytest.mark.parametrize("sigma", [1e15, 1e20, 1e30])
+def test_so_much_noise_that_its_square_overflows_gives_the_mean(sigma):
+    points = normal(50, 2).float()
+    z = points[:5] + sigma * normal(5, 2).float()
+    assert torch.allclose(ExactDenoiser(points)(z, sigma), points.mean(dim=0).expand(5, 2), atol=1e-6)
+
+
 def test_hardly_any_noise_gives_the_nearest_point_without_overflow():
     schedule = linear(1000)
     points = torch.tensor([[0.0, 0.0], [30.0, 0.0]])

@@ -286,7 +286,12 @@ def test_a_saved_model_carries_its_schedule(name):
         network = (HeadPerStep if name == "second form" else TimeMLP)(other, width=8)
         loading = type(model)(network, other)
         kept = {key: value.clone() for key, value in loading.network.state_dict().items()}
-        with refused("schedule has T = 20", f"has T = {other.T}", "Schedule(state_dict['_extra_state'])"):
+        theirs, own, advice = (
+            "T = 20",
+            f"has a schedule of T = {other.T}",
+            "Schedule(state_dict['_extra_state'])",
+        )
+        with refused(theirs, own, advice):
             loading.load_state_dict(saved)
         assert all(torch.equal(value, kept[key]) for key, value in loading.network.state_dict().items())
         loading = type(model)(type(network)(SCHEDULE, width=8), schedules.Schedule(saved["_extra_state"]))
@@ -296,9 +301,37 @@ def test_a_saved_model_carries_its_schedule(name):
 
 def test_a_frozen_hierarchy_carries_its_schedule_too():
     saved = made("frozen HVAE").state_dict()
-    with refused("schedule has T = 20", "Schedule(state_dict['_extra_state'])"):
+    with refused("a schedule of T = 20", "Schedule(state_dict['_extra_state'])"):
         HVAE(20, width=8, schedule=schedules.cosine(20)).load_state_dict(saved)
     made("frozen HVAE").load_state_dict(saved)
+
+
+def test_a_hierarchy_without_a_schedule_says_so():
+    free = HVAE(20, width=8, latent=2)
+    with refused("with no schedule", "has a schedule of T = 20", "with schedule=None"):
+        made("frozen HVAE").load_state_dict(free.state_dict(), strict=False)
+    with refused("with a schedule of T = 20", "has no schedule", "Schedule(state_dict['_extra_state'])"):
+        free.load_state_dict(made("frozen HVAE").state_dict(), strict=False)
+    HVAE(20, width=8, latent=2, schedule=None).load_state_dict(free.state_dict())
+
+
+@pytest.mark.parametrize("kind", [torch.OutOfMemoryError, KeyboardInterrupt])
+def test_what_is_no_fault_of_a_network_goes_through(kind):
+    def network(x_t, t):
+        raise kind
+
+    with pytest.raises(kind):
+        Diffusion(network, SCHEDULE).sample(5)
+
+
+def test_a_network_that_takes_groups_hears_what_it_got():
+    class Grouped(torch.nn.Module):
+        def grouped(self, x_t, t):
+            return x_t[..., :1]
+
+    chain = torch.randn(21, 3, 2)
+    with refused("points (20, 3, 2) and their steps t (20,)", "needs (20, 3, 2)"):
+        Diffusion(Grouped(), SCHEDULE).second_form(chain)
 
 
 @pytest.mark.slow

@@ -121,6 +121,12 @@ def test_at_gives_one_entry_to_each_group():
     assert groups.dtype == torch.float32
 
 
+def test_at_serves_a_single_number_too():
+    values = torch.arange(3.0)
+    for t in (2, torch.tensor(2), torch.tensor([2])):
+        assert at(values, t, torch.tensor(1.0)).item() == 2
+
+
 def test_a_schedule_keeps_its_values_and_equals_itself():
     alpha = torch.tensor([1.0, 0.9, 0.5], dtype=torch.float64)
     schedule = Schedule(alpha)

@@ -16,6 +16,10 @@ from diffusion_lib.show import plots
 STYLE_SHEET = Path(plots.__file__).parent / "widgets" / "stepper.css"
 
 
+DARK_PAGE = "#14181e"  # the theme's
+DARK_BRIGHTNESS = 1.25  # of figures there, by book.css
+
+
 @pytest.fixture
 def ax():
     """Axes on a figure of their own, without a window."""
@@ -35,6 +39,8 @@ def luminance(colour):
 def test_colours_stand_out_from_the_page(role):
     least = 4.5 if role == "text" else 3  # WCAG 2.1: 1.4.3 for text, 1.4.11 for graphics
     assert 1.05 / (luminance(plots.COLOURS[role]) + 0.05) >= least
+    lit = np.minimum(np.array(to_rgb(plots.COLOURS[role])) * DARK_BRIGHTNESS, 1)
+    assert (luminance(lit) + 0.05) / (luminance(DARK_PAGE) + 0.05) >= least
 
 
 @pytest.mark.parametrize("role", ["data", "model", "noise", "accent"])
@@ -72,6 +78,26 @@ def test_a_curve_over_steps_begins_at_step_one(ax):
     assert line.get_ydata().tolist() == [3, 2, 1]
     assert line.get_linestyle() == "--"
     assert ax.get_xlabel() == "$t$"
+
+
+def test_a_curve_may_have_a_colour_and_a_name_of_its_own(ax):
+    plots.per_step(ax, torch.zeros(3), color="red", label="own")
+    assert (ax.lines[0].get_color(), ax.lines[0].get_label()) == ("red", "own")
+
+
+def test_a_diagram_has_boxes_and_links(ax):
+    plots.box(ax, (1, 2), "encoder", "model")
+    (text,) = ax.texts
+    assert (text.get_text(), text.get_position()) == ("encoder", (1, 2))
+    assert (
+        to_hex(text.get_color())
+        == to_hex(text.get_bbox_patch().get_edgecolor())
+        == plots.COLOURS["model"].lower()
+    )
+    plots.link(ax, (0, 0), (4, 0), text="to the right", bend=0.5)
+    arrow, said = ax.texts[1:]
+    assert (arrow.xy, arrow.xyann) == ((4, 0), (0, 0))
+    assert said.get_position() == (2, -1), "on the arrow, which bends to the right of its way: down"
 
 
 def test_the_style_is_one_call_that_matplotlib_knows():

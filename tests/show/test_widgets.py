@@ -170,9 +170,9 @@ WRONG_STEPPERS = {
     "start = 1 but the axes have [1] steps": lambda: Stepper("x", [Axis("t", [0])], [Frame("a")], start=1),
     "start = (0, 0)": lambda: Stepper("x", [Axis("t", [0])], [Frame("a")], start=(0, 0)),
     "fps = 0": lambda: Stepper("x", [Axis("t", [0])], [Frame("a")], fps=0),
-    "axes has 2 entries; only one axis can grow": lambda: Stepper(
-        "x", [Axis("a"), Axis("b")]
-    ).append(Frame("a"), 1),
+    "axes has 2 entries; only one axis can grow": lambda: Stepper("x", [Axis("a"), Axis("b")]).append(
+        Frame("a"), 1
+    ),
 }
 
 

@@ -90,6 +90,8 @@ def test_steps_that_do_not_fall_are_refused():
     for steps in ([30, 30], [1, 30], [31, 1], [10, 0]):
         with refused("steps", "pass"):
             ddim(ORACLE, POINTS, schedule, steps)
+    with refused("x_T has shape (4, 3)", "(n, 2)"):
+        ddim(ORACLE, torch.zeros(4, 3, dtype=POINTS.dtype), schedule)
     with refused("eta = 1.5", "a number from 0 to 1"):
         ddim(ORACLE, POINTS, schedule, eta=1.5)
 

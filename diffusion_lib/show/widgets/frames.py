@@ -72,7 +72,7 @@ class Axis:
     values: Sequence[Any] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
     """One kind of mark: made by `points`, `arrows`, `ellipses`, `curve` or `labels`.
 
@@ -87,7 +87,7 @@ class Layer:
 
 
 @checked
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frame:
     """One step: a sentence that says what is seen, and the layers in drawing order, the last on top."""
 

@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
 from diffusion_lib.contracts import Count, PlanePoints, Positive, checked, trainable, verb
-from diffusion_lib.measure.evaluation import Sampler, fresh_sets, sliced_wasserstein
+from diffusion_lib.measure.evaluation import Draw, fresh_sets, sliced_wasserstein
 from diffusion_lib.show.widgets.frames import Axis, Frame, Layer, Panel, curve, points
 from diffusion_lib.show.widgets.stepper import Stepper
 from diffusion_lib.training import TrainingRun, train
@@ -55,7 +55,7 @@ class LiveRun:
 def train_live(
     model: Annotated[nn.Module, trainable, verb("trajectory")],
     x_0: PlanePoints,
-    fresh: Sampler,
+    fresh: Draw,
     steps: Count = 2000,
     batch_size: Count = 1024,
     learning_rate: Positive = 2e-2,
@@ -92,7 +92,7 @@ def train_live(
 class _Camera:
     """Takes the pictures of one training run."""
 
-    def __init__(self, model: nn.Module, x_0: Tensor, fresh: Sampler, steps: int):
+    def __init__(self, model: nn.Module, x_0: Tensor, fresh: Draw, steps: int):
         self.model, self.steps = model, steps
         self.box = 1.15 * float(x_0.detach().abs().max()) or 1.0
         sets = fresh_sets(fresh, N_POINTS, 9, torch.Generator(x_0.device).manual_seed(SEED))
