@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from copy import deepcopy
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -84,6 +85,12 @@ def build_wheel(project: Path) -> tuple[str, bytes]:
         return wheel.name, wheel.read_bytes()
 
 
+@cache
+def packages() -> dict[str, list[str]]:
+    """The packages that provide each module: a second's work, which all notebooks share."""
+    return metadata.packages_distributions()
+
+
 def needed(sources: Iterable[str]) -> dict[str, str]:
     """The modules that the sources import, but for Python's own and the library, each with its package."""
     modules = set()
@@ -92,8 +99,7 @@ def needed(sources: Iterable[str]) -> dict[str, str]:
             modules |= {alias.name.partition(".")[0] for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             modules.add(node.module.partition(".")[0])
-    packages = metadata.packages_distributions()
-    return {module: packages[module][0] for module in sorted(modules - sys.stdlib_module_names - {LIBRARY})}
+    return {module: packages()[module][0] for module in sorted(modules - sys.stdlib_module_names - {LIBRARY})}
 
 
 def stand_alone(notebook: NotebookNode, library: Path, wheel: tuple[str, bytes]) -> NotebookNode:
