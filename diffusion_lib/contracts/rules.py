@@ -47,7 +47,7 @@ def or_none(inner: Rule) -> Rule:
 
 
 def list_of(inner: Rule) -> Rule:
-    """A list or tuple whose entries keep the rule."""
+    """A list, a tuple or a range whose entries keep the rule."""
 
     def rule(value, name, given):
         if not isinstance(value, list | tuple | range):

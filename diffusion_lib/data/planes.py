@@ -1,4 +1,4 @@
-"""Five named sets of points in the plane, all of the same size.
+"""Five named sets of points in the plane, of about the same extent.
 
 Each function draws `n` fresh points, float32, shape (n, 2), from a `generator`, and puts them on its
 device. The Swiss roll is the book's running example; the other four share its overall standard deviation,

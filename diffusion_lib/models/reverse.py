@@ -19,7 +19,7 @@ class FirstFormChain(ReverseChain):
     """Steps of known variance whose means undo one forward step, trained on the first form of the bound.
 
     A forward step is x_t = √α_t x_{t−1} + √β_t ε*, so x_{t−1} = (x_t − √β_t ε*)/√α_t. The network guesses
-    that step's noise ε*, and the guess in its place gives the mean. The variance is β_t.
+    that step's noise ε*, and the guess in its place gives the mean. The variance is β_t, and 0 at t = 1.
 
     Args:
         network: maps points x_t (B, *shape) and steps t (B,) to a guess of ε* (B, *shape); a `TimeMLP`.
@@ -32,7 +32,7 @@ class FirstFormChain(ReverseChain):
         self.reverse_var = reverse_variance(schedule, "beta")
 
     def reverse(self, x_t: Points, t: Steps) -> Gaussian:
-        """p(x_{t−1} | x_t): the mean undoes the forward step with the guessed noise, the variance is β_t."""
+        """p(x_{t−1} | x_t): the mean undoes the forward step with the guessed noise."""
         schedule = self.schedule
         noise = at(schedule.beta, t, x_t).sqrt() * self._ask(x_t, t)
         mean = (x_t - noise) / at(schedule.alpha, t, x_t).sqrt()

@@ -52,7 +52,9 @@ def ddim(
     eta: Annotated[float, between(-1e-9, 1 + 1e-9, "a number from 0 to 1")] = 0.0,
     generator: Generator | None = None,
 ) -> Iterator[Tensor]:
-    """The state at each of the `steps`, which fall from T, then x_0: all (n, *shape); by default all T steps.
+    """The state at each of the `steps`, which fall, then x_0: all (n, *shape); by default the steps T…1.
+
+    x_T stands for the state at the first of them, which may lie below T.
 
     A step goes from t to s, the next of `steps`, the last one to s = 0. With the denoiser's answer x̂_0, and
     the noise ε̂ that it leaves in x_t:

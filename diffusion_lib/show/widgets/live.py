@@ -36,7 +36,7 @@ class LiveRun:
         run: losses, seconds and, if it ended early, the reason.
         view: the widget that was shown; it can be scrubbed and displayed again.
         steps: the training steps at which pictures were taken, the first being 0.
-        trajectories: the model's trajectory at each of them, (pictures, steps of the model + 1, points, 2).
+        trajectories: the model's trajectory at each of them, a list of (steps of the model + 1, points, 2).
         drawing_seconds: the time spent on sampling and drawing, on top of `run.seconds`.
     """
 
