@@ -32,8 +32,8 @@ def checked(thing):
         @checked
         def marginal(x_0: Points, t: Steps, schedule: Schedule) -> Gaussian:
 
-    Only the outermost call is held: what it calls in turn, inside the library, gets what was checked. Of a
-    generator function the call is held, too, but its body runs later, when the caller asks for what it yields.
+    Only the outermost call is held: what it calls in turn, inside the library, gets what was checked. A
+    generator function's arguments are held at the call; its body runs later, when someone asks for a state.
     """
     if isinstance(thing, type):
         for name, method in list(vars(thing).items()):
