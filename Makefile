@@ -10,6 +10,11 @@ JCACHE := JUPYTERCACHE=$(CACHE) $(BIN)/jcache
 # order on every machine, so the checked numbers in the notebooks are the same everywhere.
 export OMP_NUM_THREADS := 1
 
+# Settings of the builder's own would go into the pages: matplotlib's backend and rc file, IPython's profile.
+unexport MPLBACKEND
+export MATPLOTLIBRC := /dev/null
+export IPYTHONDIR := $(CURDIR)/_build/.ipython
+
 # What the pages depend on and Sphinx does not watch: code that cells import, and what goes into every page.
 LIBRARY := $(shell find diffusion_lib -name '*.py' -o -name '*.js' -o -name '*.css')
 DRESS := _config.yml _toc.yml $(shell find book/_ext book/assets -type f -not -name '*.pyc')

@@ -7,6 +7,7 @@
 - The icons' script goes, half a megabyte compressed: the icons' style sheet, which the theme loads as well,
   draws the same. As the script did, we hide icons from screen readers.
 - A page is light or dark from its start: the theme's own script finds out late, and all is drawn again.
+- Where storage is refused, the page gets one that forgets, before the theme asks for it (assets/storage.js).
 - Without scripts a page is light, where the theme leaves it without any colours.
 - Paper is white: a dark page is light while it is printed (assets/print.js).
 - An entry of the bibliography becomes an item of the list it stands in; the column with logo and chapters and
@@ -47,6 +48,9 @@ MENDS = (
     (re.compile(r'<summary(?=><span class="toctree-toggle")'), r'\g<0> aria-label="The pages below"'),
 )
 
+STATIC = re.compile(r'href="(?P<path>[^"]*_static/)styles/theme\.css')
+FIRST_SCRIPT = re.compile(r'<script data-cfasync="false">')
+
 INLINE_SCRIPT = re.compile(r"<script(?P<options>[^>]*)>(?P<code>.*?)</script>", re.DOTALL)
 TAG = re.compile(r"<[a-z](?:[^<>\"]|\"[^\"]*\")*>")
 HANDLER = re.compile(r"\son[a-z]+=\"(?P<code>[^\"]*)\"")
@@ -63,6 +67,9 @@ def mend(text):
     """The page's text with all mends made."""
     for pattern, replacement in MENDS:
         text = pattern.sub(replacement, text)
+    if static := STATIC.search(text):
+        storage = f'<script src="{static["path"]}storage.js"></script>\n  '
+        text = FIRST_SCRIPT.sub(rf"{storage}\g<0>", text, count=1)
     return text
 
 

@@ -17,8 +17,9 @@ Role = Literal["data", "model", "noise", "accent", "text"]
 def use_book_style() -> None:
     """Set matplotlib's defaults for the book's figures: quiet frames, dense pixels, no ground of their own.
 
-    So they read on a light page and on a dark one.
+    So they read on a light page and on a dark one. What a matplotlibrc of the reader's says gives way.
     """
+    plt.rcdefaults()
     plt.rcParams.update(
         {
             "figure.dpi": 110,

@@ -89,7 +89,8 @@ class Plot {
     context.clearRect(0, 0, this.width, this.height);
     context.save();
     context.beginPath();
-    context.roundRect(left - around, top - around, w + 2 * around, h + 2 * around, 6);
+    // Older browsers have square corners.
+    (context.roundRect ?? context.rect).call(context, left - around, top - around, w + 2 * around, h + 2 * around, 6);
     context.fillStyle = colours.ground;
     context.fill();
     context.clip();
@@ -526,6 +527,7 @@ class View {
 export default {
   render({ model, el }) {
     const view = new View(model, el);
+    view.resize(); // the first picture at once, so that who asked for it hears of a failure
     return () => view.remove();
   },
 };
