@@ -1,7 +1,7 @@
 """Sphinx extension: warn of a cell whose output went wrong without an error of the cell itself.
 
-A cell runs through although its figure cannot be displayed: IPython prints a traceback and goes on. And where a
-backend shows nothing, there is no figure and no error. `make book` makes the warnings errors.
+A cell runs through although its figure cannot be displayed: IPython prints a traceback and goes on. And where
+a backend shows nothing, there is no figure and no error. `make book` makes the warnings errors.
 """
 
 from docutils import nodes
