@@ -35,5 +35,12 @@
     for (const symbol of document.querySelectorAll("mjx-container:not([display])")) symbol.tabIndex = -1;
   }
 
-  if (window.MathJax) window.MathJax.startup = { pageReady };
+  /** The menu is off, but would still obey what a page of this host once stored, formulas drawn by a script that is
+   *  not here, for example: it finds nothing under another name. */
+  function ready() {
+    window.MathJax._.ui.menu.Menu.Menu.MENU_STORAGE = "no settings are stored";
+    window.MathJax.startup.defaultReady();
+  }
+
+  if (window.MathJax) window.MathJax.startup = { pageReady, ready };
 })();

@@ -56,9 +56,9 @@ def test_a_page_without_storage_still_searches_and_turns_dark(chromium, served):
 
 def test_a_sandboxed_frame_shows_formulas_and_widgets(chromium, served):
     page, errors = fresh_page(chromium, served + SMALL)
-    page.set_content(
-        f'<iframe sandbox="allow-scripts" width=1000 height=700 src="{served + CHAPTER}"></iframe>'
-    )
+    frame = f'<iframe sandbox="allow-scripts" width=1000 height=700 src="{served + CHAPTER}"></iframe>'
+    page.route(served + "platform.html", lambda route: route.fulfill(body=frame, content_type="text/html"))
+    page.goto(served + "platform.html")
     frame = page.frame_locator("iframe")
     expect(frame.locator("article mjx-container").first).to_be_attached()
     expect(frame.locator(".stepper[data-drawn]").first).to_be_attached()
