@@ -101,9 +101,10 @@ def test_a_diagram_has_boxes_and_links(ax):
 
 
 def test_the_style_is_one_call_that_matplotlib_knows():
-    with mpl.rc_context():
+    with mpl.rc_context({"text.usetex": True}):  # as a reader's matplotlibrc may have it
         plots.use_book_style()
         assert not plt.rcParams["axes.spines.top"]
+        assert not plt.rcParams["text.usetex"]
 
 
 @pytest.mark.parametrize(
