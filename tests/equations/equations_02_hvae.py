@@ -465,6 +465,7 @@ def middle_term():
 @checks(
     "hvae-fractions",
     on="a z_{t−2} of three values, linear levels of one number above it; q(z_{t−1} | z_t) from a grid",
+    alike={"2 * (mixture(GRID) * q(2, GRID).pdf(up))": "it is divided by its own integral"},
 )
 def _():
     r"""\begin{aligned}
