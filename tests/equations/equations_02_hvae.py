@@ -115,8 +115,11 @@ def elbo():
 
 
 def term(t):
-    """𝓛_t from the joint Gaussians, averaged over whole chains: q of z_t given z_{t−1}, p given z_{t+1}."""
-    return over_chains(lambda z: log_q(z, t - 1, t) - log_q(z, t - 1) - log_p(z, t, t + 1) + log_p(z, t + 1))
+    """𝓛_t from the joint Gaussians, averaged over whole chains: q of z_{t−1} given z_{t−2}, p given z_t.
+
+    t = T + 1 is 𝓛_prior, for there is no z_{T+1}.
+    """
+    return over_chains(lambda z: log_q(z, t - 2, t - 1) - log_q(z, t - 2) - log_p(z, t - 1, t) + log_p(z, t))
 
 
 def gaussian(mean, std, shape, seed):
@@ -274,16 +277,16 @@ def _():
     agree(norm.logpdf(z[T]) + down - up, log_p(z, 0, 1, 2, 3) - log_q(z, 1, 2, 3), ROUNDING)
 
 
-@checks("hvae-shift", on="a linear model of three levels of one number each, at three chains")
+@checks("hvae-shift", on="a linear encoder of three levels of one number each, at three chains")
 def _():
-    r"""\sum_{t=1}^{T}\log p_\theta(z_{t-1}\mid z_t) = \log p_\theta(x\mid z_1) +
-    \sum_{t=1}^{T-1}\log p_\theta(z_t\mid z_{t+1})."""
-    # Each side by itself is all factors but p(z_T), from the joint Gaussian.
+    r"""\sum_{t=1}^{T}\log q_\phi(z_t\mid z_{t-1}) = \sum_{t=2}^{T}\log q_\phi(z_{t-1}\mid z_{t-2}) +
+    \log q_\phi(z_T\mid z_{T-1})."""
+    # Each side by itself is the encoder's joint density.
     z = POINTS
-    left = sum(p(t, z[t]).logpdf(z[t - 1]) for t in range(1, T + 1))
-    right = p(1, z[1]).logpdf(X) + sum(p(t + 1, z[t + 1]).logpdf(z[t]) for t in range(1, T))
-    agree(left, log_p(z, 0, 1, 2, 3) - log_p(z, 3), ROUNDING)
-    agree(right, log_p(z, 0, 1, 2, 3) - log_p(z, 3), ROUNDING)
+    left = sum(q(t, z[t - 1]).logpdf(z[t]) for t in range(1, T + 1))
+    right = sum(q(t - 1, z[t - 2]).logpdf(z[t - 1]) for t in range(2, T + 1)) + q(T, z[T - 1]).logpdf(z[T])
+    agree(left, log_q(z, 1, 2, 3), ROUNDING)
+    agree(right, log_q(z, 1, 2, 3), ROUNDING)
 
 
 @checks("hvae-paired", on="a linear model and encoder of three levels of one number each, at three chains")
@@ -291,11 +294,11 @@ def _():
     r"""\begin{aligned}
     \log\frac{p_\theta(x, z_1, \dots, z_T)}{q_\phi(z_1, \dots, z_T\mid x)}
     ={}& \log p_\theta(x\mid z_1) \\
-    &- \sum_{t=1}^{T-1}\big[\log q_\phi(z_t\mid z_{t-1}) - \log p_\theta(z_t\mid z_{t+1})\big] \\
+    &- \sum_{t=2}^{T}\big[\log q_\phi(z_{t-1}\mid z_{t-2}) - \log p_\theta(z_{t-1}\mid z_t)\big] \\
     &- \big[\log q_\phi(z_T\mid z_{T-1}) - \log p(z_T)\big].
     \end{aligned}"""
     z = POINTS
-    pairs = (q(t, z[t - 1]).logpdf(z[t]) - p(t + 1, z[t + 1]).logpdf(z[t]) for t in range(1, T))
+    pairs = (q(t - 1, z[t - 2]).logpdf(z[t - 1]) - p(t, z[t]).logpdf(z[t - 1]) for t in range(2, T + 1))
     top = q(T, z[T - 1]).logpdf(z[T]) - norm.logpdf(z[T])
     agree(p(1, z[1]).logpdf(X) - sum(pairs) - top, log_p(z, 0, 1, 2, 3) - log_q(z, 1, 2, 3), ROUNDING)
 
@@ -305,34 +308,34 @@ def _():
     on="a linear model and encoder of three levels of one number each, at one x, against the joint form",
 )
 def _():
-    r"""-\mathrm{ELBO}(x) = \sum_{t=0}^{T}\mathcal L_t ."""
-    agree(sum(term(t) for t in range(T + 1)), -elbo(), ROUNDING)
+    r"""-\mathrm{ELBO}(x) = \sum_{t=1}^{T}\mathcal L_t + \mathcal L_{\text{prior}} ."""
+    agree(sum(term(t) for t in range(1, T + 1)) + term(T + 1), -elbo(), ROUNDING)
 
 
 @checks("hvae-first", on="a linear model and encoder of three levels of one number each, at one x")
 def _():
-    r"""\mathcal L_0 = \mathbb E_{q_\phi(z_1\mid x)}\big[-\log p_\theta(x\mid z_1)\big]."""
-    agree(integral(q(1, X).pdf(GRID) * -p(1, GRID).logpdf(X)), term(0), ROUNDING)
+    r"""\mathcal L_1 = \mathbb E_{q_\phi(z_1\mid x)}\big[-\log p_\theta(x\mid z_1)\big]."""
+    agree(integral(q(1, X).pdf(GRID) * -p(1, GRID).logpdf(X)), term(1), ROUNDING)
 
 
 def afresh(t):
-    """What 𝓛_t is not: a KL divergence, with z_t drawn afresh for each z_{t−1} and z_{t+1}."""
-    return over_chains(lambda z: kl(q(t, z[t - 1]).logpdf(GRID), p(t + 1, z[t + 1]).logpdf(GRID)))
+    """What 𝓛_t is not: a KL divergence, with z_{t−1} drawn afresh for each z_{t−2} and z_t."""
+    return over_chains(lambda z: kl(q(t - 1, z[t - 2]).logpdf(GRID), p(t, z[t]).logpdf(GRID)))
 
 
 @checks(
     "hvae-level",
-    on="levels 1 and 2 of a linear chain of three, at one x; a KL divergence in its place is off by over 0.1",
+    on="steps 2 and 3 of a linear chain of three, at one x; a KL divergence in its place is off by over 0.1",
 )
 def _():
-    r"""\mathcal L_t = \mathbb E_{q_\phi(z_{t-1}, z_t, z_{t+1}\mid x)}\big[\log q_\phi(z_t\mid z_{t-1}) -
-    \log p_\theta(z_t\mid z_{t+1})\big], \quad 1 \le t < T."""
+    r"""\mathcal L_t = \mathbb E_{q_\phi(z_{t-2}, z_{t-1}, z_t\mid x)}\big[\log q_\phi(z_{t-1}\mid z_{t-2}) -
+    \log p_\theta(z_{t-1}\mid z_t)\big], \quad 2 \le t \le T."""
 
     def log_ratio(z, t):
-        return q(t, z[t - 1]).logpdf(z[t]) - p(t + 1, z[t + 1]).logpdf(z[t])
+        return q(t - 1, z[t - 2]).logpdf(z[t - 1]) - p(t, z[t]).logpdf(z[t - 1])
 
     simulated = chains()
-    for t in (1, 2):
+    for t in (2, 3):
         agree(over_chains(lambda z, t=t: log_ratio(z, t)), term(t), ROUNDING)
         sampled(log_ratio(simulated, t), term(t))
         assert abs(afresh(t) - term(t)) > 0.1
@@ -340,10 +343,10 @@ def _():
 
 @checks("hvae-top", on="a linear encoder of three levels of one number each, at one x")
 def _():
-    r"""\mathcal L_T = \mathbb E_{q_\phi(z_{T-1}\mid x)}\;D_{\mathrm{KL}}\big(q_\phi(z_T\mid z_{T-1})\,
-    \big\|\,p(z_T)\big)."""
+    r"""\mathcal L_{\text{prior}} = \mathbb E_{q_\phi(z_{T-1}\mid x)}\;D_{\mathrm{KL}}\big(
+    q_\phi(z_T\mid z_{T-1})\,\big\|\,p(z_T)\big)."""
     top = over_chains(lambda z: kl(q(T, z[T - 1]).logpdf(GRID), norm.logpdf(GRID)))
-    agree(top, term(T), ROUNDING)
+    agree(top, term(T + 1), ROUNDING)
 
 
 def regressed(low, up):
@@ -361,8 +364,8 @@ def regressed(low, up):
     on="a linear encoder, one number a level: z_2 at three places, for each of two pairs of neighbours",
 )
 def _():
-    r"""q_\phi(z_t\mid z_{t-1}, z_{t+1}) = \frac{q_\phi(z_t\mid z_{t-1})\;q_\phi(z_{t+1}\mid z_t)}
-    {q_\phi(z_{t+1}\mid z_{t-1})} ."""
+    r"""q_\phi(z_{t-1}\mid z_{t-2}, z_t) = \frac{q_\phi(z_{t-1}\mid z_{t-2})\;q_\phi(z_t\mid z_{t-1})}
+    {q_\phi(z_t\mid z_{t-2})} ."""
     z = np.array([-1.0, 0.1, 0.8])
     for low, up in ((0.4, -0.9), (-1.3, 0.2)):
         tied, two_up = regressed(low, up)
@@ -452,21 +455,45 @@ def _():
 
 
 def middle_term():
-    """E 𝓛_t in closed form, for a z_{t−1} of three values, and above it UP[2] and DOWN[2]."""
+    """E 𝓛_t in closed form, for a z_{t−2} of three values, and above z_{t−1} UP[2] and DOWN[2]."""
     (a, r), (c, d, w) = UP[2], DOWN[2]
-    missed = ((1 - c * a) * INPUTS - d) ** 2 + ((1 - c * a) * STDS) ** 2 + (c * r) ** 2  # (z_t − mean of p)²
+    missed = ((1 - c * a) * INPUTS - d) ** 2 + ((1 - c * a) * STDS) ** 2 + (c * r) ** 2  # (z_{t−1} − mean of p)²
     log_p = -math.log(2 * math.pi * w**2) / 2 - missed / (2 * w**2)
     return SHARES @ (-np.log(2 * math.pi * math.e * STDS**2) / 2 - log_p)
 
 
 @checks(
-    "hvae-middle",
-    on="a z_{t−1} of three values, linear levels of one number above it; q(z_t | z_{t+1}) by Bayes' rule",
+    "hvae-fractions",
+    on="a z_{t−2} of three values, linear levels of one number above it; q(z_{t−1} | z_t) from a grid",
+    alike={"2 * (mixture(GRID) * q(2, GRID).pdf(up))": "it is divided by its own integral"},
 )
 def _():
-    r"""\mathbb E_x\,\mathcal L_t = I_t - I_{t+1} + \mathbb E_{q_\phi(z_{t+1})}\;D_{\mathrm{KL}}\big(
-    q_\phi(z_t\mid z_{t+1})\,\big\|\,p_\theta(z_t\mid z_{t+1})\big)."""
-    above, spacing = np.linspace(-9, 9, 181, retstep=True)  # z_{t+1}, a column for each
+    r"""\begin{aligned}
+    \log\frac{q_\phi(z_{t-1}\mid z_{t-2})}{p_\theta(z_{t-1}\mid z_t)}
+    ={}& \log\frac{q_\phi(z_{t-1}\mid z_{t-2})}{q_\phi(z_{t-1})}
+    - \log\frac{q_\phi(z_t\mid z_{t-1})}{q_\phi(z_t)} \\
+    &+ \log\frac{q_\phi(z_{t-1}\mid z_t)}{p_\theta(z_{t-1}\mid z_t)}.
+    \end{aligned}"""
+    for up in (-0.4, 0.9):  # z_t; q(z_t) is the integral over z_{t−1}, and q(z_{t−1} | z_t) by Bayes' rule
+        joint = mixture(GRID) * q(2, GRID).pdf(up)
+        back = joint / integral(joint)
+        q_up = norm.pdf(up, UP[2][0] * INPUTS, np.hypot(UP[2][1], UP[2][0] * STDS)) @ SHARES
+        for index in (1150, 1230, 1310):
+            z, low = GRID[index, 0], norm(INPUTS, STDS)
+            first = low.logpdf(z) - np.log(mixture(z))
+            second = q(2, z).logpdf(up) - np.log(q_up)
+            third = np.log(back[index]) - p(2, up).logpdf(z)
+            agree(first - second + third, low.logpdf(z) - p(2, up).logpdf(z), ROUNDING)
+
+
+@checks(
+    "hvae-middle",
+    on="a z_{t−2} of three values, linear levels of one number above it; q(z_{t−1} | z_t) by Bayes' rule",
+)
+def _():
+    r"""\mathbb E_x\,\mathcal L_t = I_{t-1} - I_t + \mathbb E_{q_\phi(z_t)}\;D_{\mathrm{KL}}\big(
+    q_\phi(z_{t-1}\mid z_t)\,\big\|\,p_\theta(z_{t-1}\mid z_t)\big), \quad 2 \le t \le T."""
+    above, spacing = np.linspace(-9, 9, 181, retstep=True)  # z_t, a column for each
     log_q, log_up = np.log(mixture(GRID)), q(2, GRID).logpdf(above)
     q_above = integral(np.exp(log_q + log_up))
     divergences = kl(log_q + log_up - np.log(q_above), p(2, above).logpdf(GRID))
@@ -487,8 +514,8 @@ def neighbours(mean, v):
     on="500 points of the plane that follow no Gaussian; four Gaussians nearby all did worse",
 )
 def _():
-    r"""\mathbb E_x\big[-\log \mathcal N(x;\ \bar x, \mathrm{diag}(v_1, v_2))\big] =
-    \tfrac12\log(2\pi e\,v_1) + \tfrac12\log(2\pi e\,v_2),"""
+    r"""\mathbb E_x\big[-\log \mathcal N(x;\ \bar x, \mathrm{diag}(\sigma_1^2, \sigma_2^2))\big] =
+    \tfrac12\log(2\pi e\,\sigma_1^2) + \tfrac12\log(2\pi e\,\sigma_2^2),"""
     rng = np.random.default_rng(3)
     x = np.column_stack([rng.exponential(2, 500), rng.choice([-1.0, 0.5], 500)])  # any data: it is exact
     mean, v = x.mean(axis=0), x.var(axis=0)
@@ -539,7 +566,7 @@ def _():
 
 @checks("hvae-split", on="a last level of one number, whose input has three values")
 def _():
-    r"""\mathbb E_x\,\mathcal L_T = I_T + D_{\mathrm{KL}}\big(q(z_T)\,\big\|\,p(z_T)\big)."""
+    r"""\mathbb E_x\,\mathcal L_{\text{prior}} = I_T + D_{\mathrm{KL}}\big(q(z_T)\,\big\|\,p(z_T)\big)."""
     left = SHARES @ kl(norm.logpdf(GRID, INPUTS, STDS), norm.logpdf(GRID))
     mismatch = kl(np.log(mixture(GRID)), norm.logpdf(GRID))
     agree(information() + mismatch, left, ROUNDING)
