@@ -123,14 +123,6 @@ def _():
 TWO_STEPS = step(step(x_2, alpha_before, e_1), alpha, e_2)
 
 
-@checks("fwd-unroll-insert")
-def _():
-    r"""x_t = \sqrt{\alpha_t}\,\big(\sqrt{\alpha_{t-1}}\,x_{t-2} +
-    \sqrt{1-\alpha_{t-1}}\,\varepsilon^*_{t-1}\big) + \sqrt{1-\alpha_t}\,\varepsilon^*_t ."""
-    inner = sp.sqrt(alpha_before) * x_2 + sp.sqrt(1 - alpha_before) * e_1
-    identity(sp.sqrt(alpha) * inner + sp.sqrt(1 - alpha) * e_2, TWO_STEPS)
-
-
 @checks("fwd-unroll-multiply")
 def _():
     r"""x_t = \sqrt{\alpha_t\alpha_{t-1}}\;x_{t-2} + \sqrt{\alpha_t(1-\alpha_{t-1})}\;\varepsilon^*_{t-1} +
@@ -207,7 +199,7 @@ def _():
 )
 def _():
     r"""x_t = \sqrt{\bar\alpha_t}\;x_0 + \sqrt{1-\bar\alpha_t}\;\varepsilon, \qquad \varepsilon \sim \mathcal
-    N(0, I)."""
+    N(0, I),"""
     # Quantiles of ε become those of the chain, run step by step: a sum of independent Gaussian noises.
     chances = np.array([0.02, 0.5, 0.7])
     for t in range(1, T + 1):
@@ -447,7 +439,7 @@ def over_latents(density):
     on="four linear-Gaussian steps, one number each, where p_θ(x_0) is a known Gaussian; one x_0",
 )
 def _():
-    r"""\log p_\theta(x_0) = \log \int p_\theta(x_{0:T})\;dx_{1:T} ."""
+    r"""\log p_\theta(x_0) = \log \int p_\theta(x_{0:T})\;dx_{1:T} ,"""
 
     def joint(*latents):
         x = (START, *latents)
@@ -488,17 +480,6 @@ def _():
         back = sum(log_p(x[t - 1], x[t], t) for t in range(1, T + 1))
         there = sum(log_q(x[t], x[t - 1], t) for t in range(1, T + 1))
         agree(norm.logpdf(x[T]) + back - there, log_model(*x[1:]) - log_chain(*x[1:]), ROUNDING)
-
-
-@checks("fwd-rename", on="a model of four linear-Gaussian steps, one number each: three paths")
-def _():
-    r"""\sum_{t=1}^{T}\log p_\theta(x_{t-1}\mid x_t) = \log p_\theta(x_0\mid x_1) + \sum_{t=1}^{T-1}\log
-    p_\theta(x_t\mid x_{t+1})."""
-    for x in PATHS:
-        steps = sum(log_p(x[t - 1], x[t], t) for t in range(1, T + 1))
-        renamed = log_p(x[0], x[1], 1) + sum(log_p(x[t], x[t + 1], t + 1) for t in range(1, T))
-        agree(steps, renamed, ROUNDING)
-        agree(renamed, joint_p().logpdf(x) - norm.logpdf(x[T]), ROUNDING)  # the joint density but for p(x_T)
 
 
 @checks("fwd-pairs", on="a chain and a model of four linear-Gaussian steps, one number each: three paths")
@@ -552,7 +533,7 @@ def _():
 @checks("fwd-entropy", on="a chain of four steps, D = 3, one x_0")
 def _():
     r"""\mathbb E_{q(x_{t-1},\,x_t\mid x_0)}\big[\log q(x_t\mid x_{t-1})\big] = -\frac D2\,\log\big(2\pi
-    e\,(1-\alpha_t)\big)."""
+    e\,(1-\alpha_t)\big),"""
 
     def average(t):
         return sum(mean(lambda before, x: log_q(x, before, t), t - 1, t, start=start) for start in STARTS)
@@ -630,7 +611,7 @@ def _():
 
 @checks("fwd-unexplained", on="a chain of four steps, by the weights of its noises; D = 3")
 def _():
-    r"""\mathbb E\,\big\lVert \varepsilon^*_t - \sqrt{\rho_t}\;\varepsilon\big\rVert^2 = (1-\rho_t)\,D ."""
+    r"""\mathbb E\,\big\lVert \varepsilon^*_t - \sqrt{\rho_t}\;\varepsilon\big\rVert^2 = (1-\rho_t)\,D"""
     # A sum of independent noises of variance 1: the squares of its weights add up.
     for t in range(1, T + 1):
         share, weights = (1 - ALPHA[t]) / (1 - KEPT[t]), WEIGHTS[t, 1:] / np.linalg.norm(WEIGHTS[t, 1:])
