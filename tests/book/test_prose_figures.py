@@ -42,6 +42,7 @@ EXEMPT = {  # why, and the words in which the figure stands
         "we need four times the draws",
         "half a nat for each coordinate",
         "0.5 if it can only guess",
+        "where 50 % is guessing",
         "ten times as large because there are ten times fewer steps",
         "a twelfth of the variance",
     ],
