@@ -598,3 +598,48 @@ def _():
     irreducible = mean_over_states(lambda start, x: (start - m(x)) ** 2, kept)
     agree(whole, avoidable + irreducible, ROUNDING)
     assert min(avoidable, irreducible) > 0.01
+
+
+# --- what the matched variance costs ------------------------------------------------------------------------
+
+
+def perfect_mean(var):
+    """E (μ_q − μ)² and 𝓛_t of the best mean with this variance, for data that is −1 or 1, α_t = 0.6, ᾱ_{t−1} = 0.5."""
+    alpha, before, now = 0.6, 0.5, 0.3
+    w, tilde = math.sqrt(before) * (1 - alpha) / (1 - now), (1 - alpha) * (1 - before) / (1 - now)
+
+    def missed(start, x):
+        return w**2 * (start - np.tanh(math.sqrt(now) / (1 - now) * x)) ** 2
+
+    divergence = mean_over_states(lambda start, x: kl(np.sqrt(missed(start, x)), tilde, 0, var), now)
+    return tilde, mean_over_states(missed, now), divergence
+
+
+@checks("eps-var-kl", on="data that is −1 or 1, one step with the best mean: the divergence by its definition")
+def _():
+    r"""\mathcal L_t(s^2) = \frac D2\Big(\frac{\tilde\beta_t}{s^2} - 1 -
+    \log\frac{\tilde\beta_t}{s^2}\Big) + \frac{e_t}{2s^2} ."""
+    for var in (0.2, 0.7):
+        tilde, e, divergence = perfect_mean(var)
+        agree(1 / 2 * (tilde / var - 1 - math.log(tilde / var)) + e / (2 * var), divergence, ROUNDING)
+
+
+tilde, e_t, width, coordinates = sp.symbols("tilde e_t width coordinates", positive=True)
+OF_WIDTH = coordinates / 2 * (tilde / width - 1 - sp.log(tilde / width)) + e_t / (2 * width)
+
+
+@checks("eps-best-var")
+def _():
+    r"""s_\star^2 = \tilde\beta_t + \frac{e_t}{D} ."""
+    identity(tilde + e_t / coordinates, sp.solve(sp.diff(OF_WIDTH, width), width)[0])
+
+
+@checks("eps-var-cost", on="the two equalities for all values; the inequality for seven ratios")
+def _():
+    r"""\mathcal L_t(s_\star^2) = \frac D2\log(1+\xi_t) \;\le\; \frac D2\,\xi_t = \mathcal
+    L_t(\tilde\beta_t) ."""
+    xi = e_t / (coordinates * tilde)
+    identity(coordinates / 2 * sp.log(1 + xi), OF_WIDTH.subs(width, tilde + e_t / coordinates))
+    identity(coordinates / 2 * xi, OF_WIDTH.subs(width, tilde))
+    for ratio in (0.01, 0.1, 0.5, 1, 2, 10, 100):
+        exceeds(ratio, math.log(1 + ratio))
