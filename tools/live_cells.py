@@ -120,6 +120,7 @@ CELLS = (
         partial(epsilon, 100),
         {LIVE_SECONDS: 3, SAMPLING: 2, SHORT_SAMPLING: 0.5}
         | {WASSERSTEIN: 1.3, CLASSIFIER: 0.52, DISTANCE: 0.005},
+        steps=1000,
         moments=(5, 10, 25, 50, 100),
         make_short=partial(epsilon, SHORT_T),
     ),

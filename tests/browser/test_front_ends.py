@@ -69,8 +69,8 @@ def chapter_to_the_cell_after_the_live_one() -> nbformat.NotebookNode:
 def live_cell(steps: int) -> str:
     """The live cell, with so many steps."""
     source = CODE[LIVE].source
-    assert source.count("steps=2000") == 1
-    return source.replace("steps=2000", f"steps={steps}")
+    assert source.count("steps=1000") == 1
+    return source.replace("steps=1000", f"steps={steps}")
 
 
 def settings(folder: Path) -> None:
