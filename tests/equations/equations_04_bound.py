@@ -11,7 +11,7 @@ import numpy as np
 import sympy as sp
 import torch
 from equations import checks
-from evidence import agree, exceeds, identity, quadrature, shares
+from evidence import agree, exceeds, identity, quadrature
 from linear_chain import (
     ALPHA,
     COVARIANCE,
