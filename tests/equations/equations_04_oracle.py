@@ -214,6 +214,21 @@ def _():
     assert min(paid(*other) for other in other_models()) > written + INTEGRAL
 
 
+@checks("post-least-split", on="data of two points in a line, with α_t = 0.6 and ᾱ_{t−1} = 0.7")
+def _():
+    r"""\begin{aligned} \mathcal L_t^\star ={} & I(x_0;\ x_{t-1}\mid x_t) \\ & + \mathbb
+    E\;D_{\mathrm{KL}}\big(q(x_{t-1}\mid x_t)\,\big\|\,\mathcal N(n^\star,
+    \mathrm{diag}(s^{\star2}))\big) . \end{aligned}"""
+    best, best_var = moments()
+    # The information from the table: the mean of log q(x_0, x_{t−1} | x_t) / q(x_0 | x_t) q(x_{t−1} | x_t).
+    ratio = np.log(JOINT / q_now()) - np.log(q_data()) - np.log(q_back())
+    information = integral(integral((JOINT * ratio).sum(0, keepdims=True), 1), 2)
+    log_ratio = np.log(q_back()) - norm.logpdf(Y, best, np.sqrt(best_var))
+    shape = integral(q_now() * integral(q_back() * log_ratio, 1), 2)
+    agree(information + shape, paid(best, best_var), INTEGRAL)
+    assert min(information, shape) > 0.001
+
+
 # --- the 2015 model -----------------------------------------------------------------------------------------
 
 
