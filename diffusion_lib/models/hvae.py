@@ -125,8 +125,8 @@ class HVAE(CarriesSchedule):
         """The negative ELBO's terms, one for each variable of a chain z_0…z_T: (T + 1, n), in nats.
 
         Row 0 is 𝓛_1 = −log p(x | z_1), row t − 1 is 𝓛_t = log q(z_{t−1} | z_{t−2}) − log p(z_{t−1} | z_t),
-        and row T is 𝓛_prior = log q(z_T | z_{T−1}) − log p(z_T). On chains from `infer`, their sum is an unbiased estimate of the
-        negative ELBO (Luo 2022, before any expectation is taken).
+        and row T is 𝓛_prior = log q(z_T | z_{T−1}) − log p(z_T). On chains from `infer`, their sum is an
+        unbiased estimate of the negative ELBO (Luo 2022, before any expectation is taken).
         """
         return self._terms(chain, [self.encode(z, t) for t, z in enumerate(chain[:-1], start=1)])
 

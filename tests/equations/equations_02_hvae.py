@@ -457,7 +457,7 @@ def _():
 def middle_term():
     """E 𝓛_t in closed form, for a z_{t−2} of three values, and above z_{t−1} UP[2] and DOWN[2]."""
     (a, r), (c, d, w) = UP[2], DOWN[2]
-    missed = ((1 - c * a) * INPUTS - d) ** 2 + ((1 - c * a) * STDS) ** 2 + (c * r) ** 2  # (z_{t−1} − mean of p)²
+    missed = ((1 - c * a) * INPUTS - d) ** 2 + ((1 - c * a) * STDS) ** 2 + (c * r) ** 2  # (z_{t−1} − mean)²
     log_p = -math.log(2 * math.pi * w**2) / 2 - missed / (2 * w**2)
     return SHARES @ (-np.log(2 * math.pi * math.e * STDS**2) / 2 - log_p)
 

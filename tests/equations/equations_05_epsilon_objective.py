@@ -604,7 +604,7 @@ def _():
 
 
 def perfect_mean(var):
-    """E (μ_q − μ)² and 𝓛_t of the best mean with this variance, for data that is −1 or 1, α_t = 0.6, ᾱ_{t−1} = 0.5."""
+    """E (μ_q − μ)² and 𝓛_t of the best mean with this variance; data −1 or 1, α_t = 0.6, ᾱ_{t−1} = 0.5."""
     alpha, before, now = 0.6, 0.5, 0.3
     w, tilde = math.sqrt(before) * (1 - alpha) / (1 - now), (1 - alpha) * (1 - before) / (1 - now)
 
@@ -615,7 +615,7 @@ def perfect_mean(var):
     return tilde, mean_over_states(missed, now), divergence
 
 
-@checks("eps-var-kl", on="data that is −1 or 1, one step with the best mean: the divergence by its definition")
+@checks("eps-var-kl", on="data that is −1 or 1, one step with the best mean: the KL by its definition")
 def _():
     r"""\mathcal L_t(s^2) = \frac D2\Big(\frac{\tilde\beta_t}{s^2} - 1 -
     \log\frac{\tilde\beta_t}{s^2}\Big) + \frac{e_t}{2s^2} ."""
