@@ -44,8 +44,6 @@ EXEMPT = {  # why, and the words in which the figure stands
         "0.5 if it can only guess",
         "where 50 % is guessing",
         "0.5 is a pure guess",
-        "1,040 different points",
-        "One model is twice as wide, another half as wide",
     ],
     "from the paper that is cited": ["limited to 0.999"],
 }
