@@ -8,7 +8,7 @@ import reading
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 CHAPTERS = sorted((Path(__file__).parents[2] / "book").glob("*.ipynb"))
-WORDS = range(2_800, 4_001)
+WORDS = range(3_000, 4_001)
 MOST_LINES = 220
 MOST_VERDICTS = 3
 SOON = 5  # cells from a training to the picture of its samples
