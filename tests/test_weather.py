@@ -6,6 +6,7 @@ the argument and has a fix.
 """
 
 import inspect
+import math
 import re
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -63,6 +64,22 @@ def posterior_steps(s):
 def few(s):
     """Numbers for what needs 21 points or steps, or nearly as many."""
     return [21, 22], [0, -1, 5, 18, 2.5, None, "30"]
+
+
+def places(s):
+    bad = [None, 3, "x", (1,), (1, 2, 3), (1, math.nan), ("a", "b"), (None, 1)]
+    return [(0, 1), (0.5, -2.0), [1, 2], torch.ones(2)], bad
+
+
+def words(s):
+    return ["a part", ""], [None, 3, ["x"], torch.ones(1)]
+
+
+def bends(s):
+    return [0, -0.3, 2], [None, "x", math.nan, [0.1], True]
+
+
+LINK = {"text": words, "bend": bends}
 
 
 def level(s):
@@ -184,6 +201,8 @@ CALLS = {
     "show.plots.use_book_style": Call(is_a(type(None))),
     "show.plots.cloud": Call(is_a(type(None))),
     "show.plots.arrows": Call(is_a(type(None))),
+    "show.plots.box": Call(is_a(type(None)), arguments={"at": places, "text": words}),
+    "show.plots.link": Call(is_a(type(None)), arguments=dict.fromkeys(("start", "end"), places) | LINK),
     "show.plots.per_step": Call(is_a(type(None)), passes=True),
     "process.posterior.posterior_var": Call(over_t),
     "process.posterior.posterior_weights": Call(is_a(tuple)),

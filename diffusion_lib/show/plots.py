@@ -1,5 +1,6 @@
 """Small drawing functions. Each draws on a given Axes; the colours mean the same in all chapters."""
 
+import math
 from typing import Annotated, Literal
 
 import torch
@@ -68,20 +69,28 @@ def per_step(ax: Axes, values: OverTime, role: Role = "data", label: str = "", *
     ax.set_xlabel("$t$")
 
 
-def box(ax: Axes, at: tuple[float, float], text: str, role: Role = "text") -> None:
+def _place(value, name, given):
+    """The two coordinates of a place."""
+    try:
+        x, y = map(float, value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} = {value!r}; pass a place, such as (0.5, 1)") from error
+    if not (math.isfinite(x) and math.isfinite(y)):
+        raise ValueError(f"{name} = {value!r}; pass two finite numbers, such as (0.5, 1)")
+
+
+Place = Annotated[tuple[float, float], _place]
+
+
+@checked
+def box(ax: Axes, at: Place, text: str, role: Role = "text") -> None:
     """A text in a frame with round corners, centred at the place `at` of the axes: a part of a diagram."""
     frame = {"boxstyle": "round,pad=0.5", "facecolor": "none", "edgecolor": COLOURS[role]}
     ax.text(*at, text, ha="center", va="center", color=COLOURS[role], bbox=frame)
 
 
-def link(
-    ax: Axes,
-    start: tuple[float, float],
-    end: tuple[float, float],
-    role: Role = "text",
-    text: str = "",
-    bend: float = 0.0,
-) -> None:
+@checked
+def link(ax: Axes, start: Place, end: Place, role: Role = "text", text: str = "", bend: float = 0.0) -> None:
     """A diagram's arrow between two places, with a text at its middle; `bend` curves it to its right."""
     look = {"arrowstyle": "-|>", "color": COLOURS[role], "connectionstyle": f"arc3,rad={bend}"}
     ax.annotate("", end, start, arrowprops=look | {"shrinkA": 0, "shrinkB": 0, "linewidth": 1.4})

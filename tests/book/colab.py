@@ -75,7 +75,11 @@ class Colab:
         kernel = self.folder / "kernels" / "colab"
         kernel.mkdir(parents=True)
         argv = [str(self.python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-        spec = {"argv": argv, "display_name": "Colab", "env": {"PYTHONPATH": "", "OMP_NUM_THREADS": "1"}}
+        spec = {
+            "argv": argv,
+            "display_name": "Colab",
+            "env": {"PYTHONPATH": "", "OMP_NUM_THREADS": "1", "IPYTHONDIR": str(self.folder / "ipython")},
+        }
         (kernel / "kernel.json").write_text(json.dumps(spec))
 
 
