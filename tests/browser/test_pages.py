@@ -37,8 +37,9 @@ DROP_REPEATED = """() => {
 }"""
 # Transitions and animations that end, like that of the theme's colours from light to dark, have ended.
 SETTLE = """async () => {
-  const ends = ({ effect, playState }) =>
-    playState === "running" && Number.isFinite(effect.getComputedTiming().endTime);
+  // In a closed dropdown an animation waits until somebody opens it.
+  const ends = ({ effect, playState }) => playState === "running" &&
+    Number.isFinite(effect.getComputedTiming().endTime) && effect.target?.checkVisibility();
   for (let running; (running = document.getAnimations().filter(ends)).length; )
     await Promise.allSettled(running.map((one) => one.finished)); // the end of one may start another
 }"""
