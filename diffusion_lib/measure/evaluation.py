@@ -59,7 +59,7 @@ def energy_distance(x: Points, y: Annotated[Points, same_type("x")]) -> float:
     """2 E‖x − y‖ − E‖x − x′‖ − E‖y − y′‖ over all pairs, in the unit of the points.
 
     Each mean runs over all pairs, a point with itself included, so the figure is never negative, and 0 only
-    for two sets of the same points: up to rounding, about 1e-4 of the points' size in float32.
+    for two sets of the same points, up to rounding.
     """
     x, y = x.flatten(1), y.flatten(1)
     return 2 * _mean_distance(x, y) - _mean_distance(x, x) - _mean_distance(y, y)

@@ -93,7 +93,7 @@ class ReverseChain(CarriesSchedule):
             ask = self.network.grouped
         try:
             answer = ask(rows, t)
-        except torch.OutOfMemoryError:  # no fault of the network's
+        except torch.cuda.OutOfMemoryError:  # no fault of the network's
             raise
         except (AttributeError, IndexError, RuntimeError, TypeError) as error:
             raise ValueError(

@@ -94,10 +94,8 @@ def link(ax: Axes, start: Place, end: Place, role: Role = "text", text: str = ""
     """A diagram's arrow between two places, with a text at its middle; `bend` curves it to its right."""
     look = {"arrowstyle": "-|>", "color": COLOURS[role], "connectionstyle": f"arc3,rad={bend}"}
     ax.annotate("", end, start, arrowprops=look | {"shrinkA": 0, "shrinkB": 0, "linewidth": 1.4})
-    (x, y), (x_end, y_end) = (
-        start,
-        end,
-    )  # the arc's middle lies half its control point's way off the straight line
+    (x, y), (x_end, y_end) = start, end
+    # The arc's middle lies half its control point's way off the straight line.
     at = ((x + x_end) / 2 + bend * (y_end - y) / 2, (y + y_end) / 2 - bend * (x_end - x) / 2)
     ax.text(*at, text, ha="center", va="bottom", color=COLOURS[role])
 

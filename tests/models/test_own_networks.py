@@ -315,7 +315,7 @@ def test_a_hierarchy_without_a_schedule_says_so():
     HVAE(20, width=8, latent=2, schedule=None).load_state_dict(free.state_dict())
 
 
-@pytest.mark.parametrize("kind", [torch.OutOfMemoryError, KeyboardInterrupt])
+@pytest.mark.parametrize("kind", [torch.cuda.OutOfMemoryError, KeyboardInterrupt])
 def test_what_is_no_fault_of_a_network_goes_through(kind):
     def network(x_t, t):
         raise kind
