@@ -1,6 +1,9 @@
 """`make notebooks`: the normal form, and what is said when a cell fails or takes too long."""
 
 import json
+import os
+import subprocess
+from pathlib import Path
 
 import nbformat
 import notebooks
@@ -58,3 +61,17 @@ def test_a_failing_or_slow_cell_is_named(tmp_path, source, seconds, message):
     notebook = new_notebook(cells=[new_code_cell("x = 1"), new_code_cell(source)])
     with pytest.raises(notebooks.NotebookError, match=rf"(?s)demo\.ipynb, cell 2 of the file.*{message}"):
         notebooks.execute(notebook, tmp_path, "demo.ipynb", seconds=seconds)
+
+
+def test_the_builders_own_settings_stay_out():
+    """A backend, a matplotlibrc or an IPython profile of one's own would change the figures, or lose them."""
+    own = {"MPLBACKEND": "Agg", "MATPLOTLIBRC": "/home/own/matplotlibrc", "IPYTHONDIR": "/home/own/.ipython"}
+    command = ["make", "--no-print-directory", "--eval", "show-env: ; @env", "show-env"]
+    root = Path(__file__).parents[2]
+    shown = subprocess.run(
+        command, cwd=root, env=os.environ | own, capture_output=True, text=True, check=True
+    )
+    seen = dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
+    assert "MPLBACKEND" not in seen
+    assert seen["MATPLOTLIBRC"] == os.devnull
+    assert seen["IPYTHONDIR"] == str(root / "_build" / ".ipython")
