@@ -329,7 +329,7 @@ def afresh(t):
 )
 def _():
     r"""\mathcal L_t = \mathbb E_{q_\phi(z_{t-2}, z_{t-1}, z_t\mid x)}\big[\log q_\phi(z_{t-1}\mid z_{t-2}) -
-    \log p_\theta(z_{t-1}\mid z_t)\big], \quad 2 \le t \le T."""
+    \log p_\theta(z_{t-1}\mid z_t)\big]."""
 
     def log_ratio(z, t):
         return q(t - 1, z[t - 2]).logpdf(z[t - 1]) - p(t, z[t]).logpdf(z[t - 1])
