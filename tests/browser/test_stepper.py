@@ -151,6 +151,27 @@ def test_play_button_plays_and_pauses(hero):
     assert (frame(hero), pixels(hero)) == (paused_at, drawing)
 
 
+# Stops while it plays, in a frame's own turn, when the next picture is already asked for.
+STOP = """async ([root, selector, key]) => {
+  const frame = () => new Promise(requestAnimationFrame), canvas = root.querySelector("canvas");
+  [...root.querySelectorAll(".stepper-play")].at(-1).click();
+  for (let i = 0; i < 5; i++) await frame();
+  const control = [...root.querySelectorAll(selector)].at(-1);
+  if (key) control.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  else control.click();
+  const stopped = canvas.toDataURL();
+  await frame();
+  await frame();
+  return stopped === canvas.toDataURL();
+}"""
+
+
+@pytest.mark.parametrize(("selector", "key"), [(".stepper-play", ""), ("input", " ")])
+def test_a_stop_is_the_last_picture(hero, selector, key):
+    hero.get_by_role("slider").last.press("Home")
+    assert hero.page.evaluate(STOP, [hero.element_handle(), selector, key])
+
+
 def test_space_plays_once_on_the_slider_and_on_the_button(hero):
     slider, button = hero.get_by_role("slider").last, hero.get_by_role("button").last
     slider.press("Home")

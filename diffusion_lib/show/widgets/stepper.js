@@ -410,6 +410,7 @@ class View {
   }
 
   tick(now) {
+    if (!(this.playing || this.following)) return; // stopped since this was asked for
     const seconds = Math.min(Math.max(now - this.before, 0) / 1000, 0.1);
     this.before = now;
     if (this.rest > 0) this.#rest(seconds);
