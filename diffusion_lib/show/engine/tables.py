@@ -1,0 +1,108 @@
+"""A model as tables of numbers: what the engine that trains in the browser needs to know of it.
+
+The engine trains a `TimeMLP` on inputs x_t = signal_t x_0 + noise_t ε to say target_x_0_t x_0 + target_eps_t ε,
+and samples by steps x ← x_scale x + output_scale · output + noise_scale ε. `tables.js` has the same formulas.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import torch
+from torch import Tensor, nn
+
+from diffusion_lib.contracts import a, between, checked, descending
+from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.networks import TimeMLP
+from diffusion_lib.process.posterior import posterior_weights
+
+Table = dict[str, Any]  # lists of numbers by name, as JSON has them
+InTables = Annotated[Diffusion, a(Diffusion)]
+Network = Annotated[TimeMLP, a(TimeMLP)]
+
+
+def _linear_layers(network: TimeMLP) -> list[nn.Linear]:
+    return [layer for layer in network.body if isinstance(layer, nn.Linear)]
+
+
+@checked
+def network_table(network: Network) -> Table:
+    """The sizes of a network, its waves, 2 lists, and its level features, T + 1 lists."""
+    layers = _linear_layers(network)
+    return {
+        "width": layers[0].out_features,
+        "hidden": len(layers) - 1,
+        "waves": network.waves.waves.tolist(),
+        "level": network.level.tolist(),
+    }
+
+
+@checked
+def weights_of(network: Network) -> list[list[float]]:
+    """A network's weights and biases in the order of its parameters, each flat."""
+    return [parameter.detach().flatten().tolist() for parameter in network.parameters()]
+
+
+@checked
+def process_table(model: InTables) -> Table:
+    """What a model's network learns: T + 1 numbers each, 0…T.
+
+    `weight` is that of |output − target|² in the loss. With weighting "bound" it makes the loss the negative
+    ELBO but for the terms that no training changes.
+    """
+    signal, noise = model.schedule.signal, model.schedule.noise
+    zero, one = torch.zeros_like(signal), torch.ones_like(signal)
+    of_x_0, of_eps = {"x_0": (one, zero), "eps": (zero, one), "v": (-noise, signal)}[model.predict]
+    weight = one
+    if model.weighting == "bound":
+        weight = model.T * model.bound_weight * _estimate(model)[1] ** 2
+    weight = torch.cat([zero[:1], weight[1:]])  # there is no step 0
+    names = ("signal", "noise", "target_x_0", "target_eps", "weight")
+    return dict(zip(names, (x.tolist() for x in (signal, noise, of_x_0, of_eps, weight)), strict=True))
+
+
+def _estimate(model: Diffusion) -> tuple[Tensor, Tensor]:
+    """The weights of x_t and of the network's output in x̂_0, over t = 0…T."""
+    signal, noise = model.schedule.signal, model.schedule.noise
+    return {
+        "x_0": (torch.zeros_like(signal), torch.ones_like(signal)),
+        "eps": (1 / signal, -noise / signal),
+        "v": (signal, -noise),
+    }[model.predict]
+
+
+@checked
+def ancestral_table(model: InTables) -> Table:
+    """Ancestral sampling: an entry for each of the steps T…1."""
+    x_t, x_0 = posterior_weights(model.schedule)
+    std = model.reverse_var.sqrt()
+    steps = list(range(model.T, 0, -1))
+    return _sampler(model, steps, lambda t, _: (x_t[t], x_0[t], std[t]))
+
+
+@checked
+def ddim_table(
+    model: InTables,
+    steps: Annotated[Sequence[int], descending] | None = None,
+    eta: Annotated[float, between(-1e-9, 1 + 1e-9, "a number from 0 to 1")] = 0.0,
+) -> Table:
+    """DDIM on falling steps, by default T…1 (Song et al. 2021, eqs 12 and 16); see `solvers.steps.ddim`."""
+
+    def step(t: int, s: int) -> tuple[Tensor, Tensor, Tensor]:
+        schedule = model.schedule
+        kept = schedule.alpha_bar
+        var = eta**2 * (1 - kept[s]) / (1 - kept[t]) * (1 - kept[t] / kept[s])
+        x_t = (1 - kept[s] - var).sqrt() / schedule.noise[t]
+        return x_t, schedule.signal[s] - x_t * schedule.signal[t], var.sqrt()
+
+    return _sampler(model, list(steps or range(model.T, 0, -1)), step)
+
+
+def _sampler(model: Diffusion, steps: list[int], step: Callable[[int, int], tuple]) -> Table:
+    """A sampler from what a step from t to s does: the weights of x_t and x̂_0, and the noise's deviation."""
+    x_weight, output_weight = _estimate(model)
+    rows = []
+    for t, s in zip(steps, [*steps[1:], 0], strict=True):
+        x_t, x_0, std = step(t, s)
+        rows.append((t, float(x_t + x_0 * x_weight[t]), float(x_0 * output_weight[t]), float(std)))
+    names = ("t", "x_scale", "output_scale", "noise_scale")
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
