@@ -82,9 +82,9 @@ def values_of(inner: Rule) -> Rule:
 
 
 def descending(value, name, given):
-    """Steps that fall, from T of the schedule at most to 1 at least."""
+    """Steps that fall, from T of the schedule, or of the model, at most to 1 at least."""
     some(at_least(1))(value, name, given)
-    T = given["schedule"].T
+    T = given["schedule" if "schedule" in given else "model"].T
     if value[0] > T or any(later >= earlier for earlier, later in pairwise(value)):
         raise ValueError(
             f"{name} = {list(value)}; pass steps that fall, between T = {T} and 1, such as [{T}, 1]"

@@ -50,7 +50,7 @@ const reverseVar = (schedule, kind) =>
   range(0, schedule.T).map((t) => (kind === "beta" && t > 1 ? schedule.beta[t] : posterior(schedule, t).variance));
 
 /** What the network learns: the settings' `process`, for Diffusion(predict=…, weighting=…, reverse_var=…). */
-function process(schedule, { predict = "eps", weighting = "simple", reverse_var = "posterior" } = {}) {
+function processTable(schedule, { predict = "eps", weighting = "simple", reverse_var = "posterior" } = {}) {
   const { T, signal, noise, beta } = schedule, all = range(0, T);
   const variance = reverseVar(schedule, reverse_var);
   const bound = (t) => {
@@ -79,14 +79,14 @@ function sampler(schedule, predict, t, step) {
 }
 
 /** Ancestral sampling. */
-function ancestral(schedule, { predict = "eps", reverse_var = "posterior" } = {}) {
+function ancestralTable(schedule, { predict = "eps", reverse_var = "posterior" } = {}) {
   const variance = reverseVar(schedule, reverse_var);
   const step = (t) => ({ ...posterior(schedule, t), std: Math.sqrt(variance[t]) });
   return sampler(schedule, predict, range(1, schedule.T).reverse(), step);
 }
 
 /** DDIM on falling steps, by default all of them. */
-function ddim(schedule, { predict = "eps", steps = range(1, schedule.T).reverse(), eta = 0 } = {}) {
+function ddimTable(schedule, { predict = "eps", steps = range(1, schedule.T).reverse(), eta = 0 } = {}) {
   const { alpha_bar: kept, signal, noise } = schedule;
   return sampler(schedule, predict, steps, (t, s) => {
     const variance = ((eta ** 2 * (1 - kept[s])) / (1 - kept[t])) * (1 - kept[t] / kept[s]);
@@ -96,7 +96,7 @@ function ddim(schedule, { predict = "eps", steps = range(1, schedule.T).reverse(
 }
 
 /** The settings' `network`, for TimeMLP(schedule, width, hidden, n_directions, frequencies). */
-function network({ alpha_bar }, { width = 64, hidden = 2, n_directions = 12, frequencies = [1.5, 3.5] } = {}) {
+function networkTable({ alpha_bar }, { width = 64, hidden = 2, n_directions = 12, frequencies = [1.5, 3.5] } = {}) {
   const angles = range(0, n_directions - 1).map((i) => (i * Math.PI) / n_directions);
   const waves = [Math.cos, Math.sin].map((f) => frequencies.flatMap((size) => angles.map((angle) => size * f(angle))));
   const level = alpha_bar.map((kept, t) => {
@@ -123,4 +123,13 @@ function slicedWasserstein(x, y, n_directions = 100) {
   return sum(distances) / n_directions;
 }
 
-const tables = { schedules, fromBeta, process, ancestral, ddim, network, moments, slicedWasserstein };
+const tables = {
+  schedules,
+  fromBeta,
+  process: processTable,
+  ancestral: ancestralTable,
+  ddim: ddimTable,
+  network: networkTable,
+  moments,
+  slicedWasserstein,
+};

@@ -1,6 +1,6 @@
 """Compile the engine that trains in the browser: engine.c to engine.wasm, with a record of what it came from.
 
-    python tools/engine.py [FILE]    (FILE: write the compiled engine there, and no record)
+    python tools/build_engine.py [FILE]    (FILE: write the compiled engine there, and no record)
 
 The compiler is Zig's, of one version, from PyPI; it gets an environment of its own in _build and stays out of
 the readers' one. The same source gives the same bytes on every machine.
