@@ -146,7 +146,7 @@ def _drawn(draw: Draw, name: str, n: int, generator: Generator | None) -> Tensor
     """What the reader's function draws, which must be n points."""
     with outside():
         x = draw(n, generator)
-    hold(Points, x, f"the result of {name}")
+    hold(PlanePoints, x, f"the result of {name}")
     if len(x) != n:
         raise ValueError(f"{name} gives {len(x)} points for n = {n}; pass one that draws n points")
     return x
