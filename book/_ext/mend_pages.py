@@ -57,9 +57,13 @@ HANDLER = re.compile(r"\son[a-z]+=\"(?P<code>[^\"]*)\"")
 HEAD = re.compile(r'<meta charset="utf-8" ?/?>')
 # A page opened as a file has an address that not all browsers count as 'self'.
 OWN_FILES = "'self' file:"
+# Where a reader can train a model: WebAssembly may be compiled, which is no JavaScript from text, and a worker may
+# be made of the page's own script.
+TRAINER = re.compile(r'<script [^>]*src="[^"]*_static/trainer\.js')
+TRAINS = (" 'wasm-unsafe-eval'", "; worker-src 'self' blob:")
 POLICY = (
-    "default-src 'none'; script-src {own} 'unsafe-hashes' {code}; style-src {own} 'unsafe-inline'; "
-    "img-src {own} data:; font-src {own}; connect-src 'self'; form-action {own}; base-uri 'none'"
+    "default-src 'none'; script-src {own} 'unsafe-hashes' {code}{wasm}; style-src {own} 'unsafe-inline'; "
+    "img-src {own} data:; font-src {own}; connect-src 'self'; form-action {own}; base-uri 'none'{worker}"
 )
 
 
@@ -83,7 +87,8 @@ def protect(text, known):
     scripts = [match for match in INLINE_SCRIPT.finditer(text) if " src=" not in match["options"]]
     codes = [match["code"] for match in scripts if " type=" not in match["options"]]
     code = " ".join(dict.fromkeys(hashed(code) for code in [*codes, *known]))
-    policy = POLICY.format(own=OWN_FILES, code=code)
+    wasm, worker = TRAINS if TRAINER.search(text) else ("", "")
+    policy = POLICY.format(own=OWN_FILES, code=code, wasm=wasm, worker=worker)
     meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}" />'
     return HEAD.sub(rf"\g<0>\n    {meta}", text, count=1)
 

@@ -24,7 +24,8 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from widget_strip import strip
 
-from diffusion_lib.show.widgets import Stepper
+from diffusion_lib.show import engine
+from diffusion_lib.show.widgets import Stepper, live
 
 VIEW = re.compile(
     r'<script type="application/vnd\.jupyter\.widget-view\+json">(?P<view>.*?)</script>', re.DOTALL
@@ -44,7 +45,7 @@ def use_our_host(app: Sphinx, config: Config) -> None:
 
 
 def write_module(app: Sphinx) -> None:
-    """Put the Stepper's module and style sheet, which pages share, beside the pages."""
+    """Put the Stepper's module and style sheet, and the engine, which pages share, beside the pages."""
     module, found = EXPORT.subn("return", str(Stepper._esm))
     if found != 1:
         raise ValueError(f"stepper.js has {found} default exports; write one, at the start of a line")
@@ -53,6 +54,7 @@ def write_module(app: Sphinx) -> None:
     static.mkdir(parents=True, exist_ok=True)
     (static / "stepper.js").write_text(CLASSIC.format(name=name, module=module), encoding="utf-8")
     (static / "stepper.css").write_text(str(Stepper._css), encoding="utf-8")
+    (static / "trainer.js").write_text(engine.script() + live.script(), encoding="utf-8")
 
 
 def fill_places(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
@@ -62,6 +64,8 @@ def fill_places(app: Sphinx, page: str, template: str, context: dict[str, Any], 
         models = _take_models(app, page)
         context["body"] = VIEW.sub(lambda match: _place(match, models), body)
         app.add_css_file("stepper.css")
+        if any("trainer" in model["state"].get("content", {}) for model in models.values()):
+            app.add_js_file("trainer.js", loading_method="defer", priority=400)  # before widget_host.js
 
 
 def _take_models(app: Sphinx, page: str) -> dict[str, Any]:

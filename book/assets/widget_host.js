@@ -46,7 +46,9 @@
     if (!saved) throw new Error("its recording is not in this page");
     const name = saved.state._anywidget_id;
     if (!Object.hasOwn(window.bookWidgets ?? {}, name)) throw new Error("it is none of this book's widgets");
-    await window.bookWidgets[name].render({ model: modelOf(restore(saved)), el });
+    const model = modelOf(restore(saved));
+    await window.bookWidgets[name].render({ model, el });
+    window.bookLive?.attach(model, el); // on pages whose models the reader can train
   }
 
   function report(el, error) {

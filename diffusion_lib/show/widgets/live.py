@@ -2,9 +2,11 @@
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import fmean
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from IPython import get_ipython
@@ -13,12 +15,15 @@ from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
 from diffusion_lib.contracts import Count, PlanePoints, Positive, checked, trainable, verb
+from diffusion_lib.data.units import Standardiser
 from diffusion_lib.measure.evaluation import Draw, fresh_sets, sliced_wasserstein
+from diffusion_lib.show.engine.settings import fits, training_settings
 from diffusion_lib.show.widgets.frames import Axis, Frame, Layer, Panel, curve, points
 from diffusion_lib.show.widgets.stepper import Stepper
 from diffusion_lib.training import TrainingRun, train
 
 N_POINTS = 600  # in each picture: enough to see the shape, few enough to sample in some milliseconds
+TAB_PICTURES = 16  # while the reader's browser trains: it draws them in little time
 SEED = 1  # every picture starts from the same noise, so that points move continuously from one to the next
 
 
@@ -46,6 +51,25 @@ class LiveRun:
     trajectories: list[Tensor] = field(default_factory=list)
     drawing_seconds: float = 0.0
 
+    def reverse_process(
+        self, t: Sequence[int], n_points: Count = 300, background: Sequence[Layer] = ()
+    ) -> Stepper:
+        """A widget of training step and t: where `n_points` are, at each of the falling steps `t` of the model.
+
+        It opens at the end of both. In the built book it shows the model that the reader has trained, too.
+        """
+        text = "The model of training step {step}, at t = {t}."
+        frames = [
+            Frame(text.format(step=step, t=now), [points(states[-1 - now, :n_points], role="model")])
+            for step, states in zip(self.steps, self.trajectories, strict=True)
+            for now in t
+        ]
+        axes = [Axis("training step", self.steps), Axis("t", t)]
+        start = (len(self.steps) - 1, len(t) - 1)
+        view = Stepper("Training and the reverse process", axes, frames, background=background, start=start)
+        view.content = {**view.content, "follows": {"t": list(t), "points": n_points, "text": text}}
+        return view
+
     def __repr__(self) -> str:
         ended = f", {self.run.stopped}" if self.run.stopped else ""
         return f"LiveRun(training steps: {self.steps[-1]}, pictures: {len(self.steps)}{ended})"
@@ -61,6 +85,7 @@ def train_live(
     learning_rate: Positive = 2e-2,
     generator: Generator | None = None,
     pictures: Count = 10,
+    roll: Standardiser | None = None,
 ) -> LiveRun:
     """Train `model` on points x_0 (n, 2) by `training.train`, and show how it goes.
 
@@ -68,9 +93,16 @@ def train_live(
     of the model, and their distance to data from `fresh` (n, generator) → (n, 2), in noise floors, or in the
     data's unit where fresh data never differs. A plain script has a progress bar instead. Training can end
     early as in `train`; then the view says why.
+
+    In the built book the recorded view lets readers train the same model in their browser, where the engine
+    can: a `Diffusion` with a `TimeMLP`. It then draws fresh Swiss rolls, if x_0 is one in the standard units
+    `roll`; else it draws from some thousand points of x_0.
     """
     moments = picture_steps(steps, pictures)
     camera = _Camera(model, x_0, fresh, steps)
+    if fits(model):
+        training = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
+        camera.let_readers_train(x_0, training, roll)
     in_notebook = hasattr(get_ipython(), "kernel")
     if in_notebook:
         display(camera.live.view)
@@ -87,6 +119,11 @@ def train_live(
         camera.shoot(run)
     camera.live.run = run
     return camera.live
+
+
+def script() -> str:
+    """What lets a page's reader train: a script beside the engine's, which gives `bookLive` (see `live.js`)."""
+    return Path(__file__).with_name("live.js").read_text(encoding="utf-8")
 
 
 class _Camera:
@@ -108,6 +145,14 @@ class _Camera:
             background.append(curve([[x, 0.0] for x in quality.x], role="data", panel=1, dashed=True))
         view = Stepper("Live training", [Axis("training step")], [], [cloud, quality], background)
         self.live = LiveRun(TrainingRun(), view)
+
+    def let_readers_train(self, x_0: Tensor, training: dict[str, Any], roll: Standardiser | None) -> None:
+        """Give the recorded view what the page needs to train the model itself: see `live.js`."""
+        at = [0, *sorted(picture_steps(self.steps, TAB_PICTURES))]
+        pictures = {"at": at, "points": N_POINTS, "seed": SEED, "states": True}
+        settings = training_settings(self.model, x_0, training, pictures, roll)
+        trainer = {"settings": settings, "unit": self.unit, "has_floor": self.has_floor}
+        self.live.view.content = {**self.live.view.content, "trainer": trainer}
 
     def _quality(self) -> Panel:
         """The panel of the distance over the training steps, both on logarithmic scales."""

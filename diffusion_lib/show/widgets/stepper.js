@@ -438,10 +438,11 @@ class View {
     if (this.rest <= 0) this.at[this.axis] = this.part = 0;
   }
 
-  /** New frames have come in: go to the newest, unless the reader is at an older one. */
+  /** New frames have come in, or others: go to the newest, unless the reader is at an older one. */
   grow() {
     const atEnd = this.following || this.at[0] >= this.last(0);
     this.read();
+    this.at = this.at.map((i, k) => Math.min(i, this.last(k)));
     if (atEnd && !this.playing) {
       this.axis = 0;
       this.following = this.onScreen && !document.hidden && !lessMotion.matches && this.last(0) > 0;

@@ -1,0 +1,58 @@
+"""A whole training as the engine's settings: what a page needs to let its reader train a model."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from diffusion_lib.data.units import Standardiser
+from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.networks import TimeMLP
+from diffusion_lib.show.engine.tables import ancestral_table, network_table, process_table
+
+MOST_POINTS = 4096  # of the data that travels with a page
+LIMITS = {"width": 128, "hidden": 4, "T": 1000, "rows": 16384}  # as in engine.js
+
+
+def fits(model: nn.Module) -> bool:
+    """Whether the engine can train the model: a `Diffusion` of points in the plane with a `TimeMLP`."""
+    if not isinstance(model, Diffusion) or not isinstance(model.network, TimeMLP):
+        return False
+    table = network_table(model.network)
+    sizes = {"width": table["width"], "hidden": table["hidden"], "T": model.T}
+    return table["width"] % 4 == 0 and all(size <= LIMITS[name] for name, size in sizes.items())
+
+
+def training_settings(
+    model: Diffusion,
+    x_0: Tensor,
+    training: dict[str, Any],
+    pictures: dict[str, Any],
+    roll: Standardiser | None = None,
+) -> dict[str, Any]:
+    """The settings of `session.js`, with numbers as JSON has them.
+
+    `training` has steps, batch_size and learning_rate; `pictures` the steps `at` which to sample, how many
+    `points`, and their seed. With `roll`, the standard units of the Swiss roll, each batch is a fresh one;
+    else batches are drawn from the first `MOST_POINTS` points of x_0, (n, 2).
+    """
+    data = {"x_0": x_0[:MOST_POINTS].flatten().tolist()}
+    if roll is not None:
+        data = {"roll": {"mean": roll.mean.tolist(), "std": roll.std}}
+    settings = {
+        "network": network_table(model.network),
+        "process": process_table(model),
+        "data": data,
+        "training": training,
+        "sampler": ancestral_table(model),
+        "pictures": pictures,
+    }
+    return _short(settings)
+
+
+def _short(value: Any) -> Any:
+    """The value with its numbers in as many digits as float32 has: the engine computes in that."""
+    if isinstance(value, dict):
+        return {key: _short(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_short(part) for part in value]
+    return float(f"{value:.9g}") if isinstance(value, float) else value
