@@ -64,6 +64,12 @@ const probes = {
     return { states, outputs: engine.floats("outputs", 2 * n) };
   },
 
+  /** The turns of a training step, and of a sampler's step, on so many rows. */
+  async turns(settings, rows) {
+    const engine = await built(settings);
+    return [[...engine.gradient(rows)].length, [...engine.step(rows, 1, 1, [1, 1, 0, 0, 0])].length];
+  },
+
   async answer(settings, points, t, label) {
     return finish((await built(settings)).answer(points, t, label));
   },

@@ -1,4 +1,4 @@
-"""The engine that trains in the reader's own tab, in Chromium: equal to PyTorch, and well behaved on a page."""
+"""The engine that trains in the reader's tab, in Chromium: equal to PyTorch, and well behaved on a page."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ POLICIES = {  # of a page, and the mode in which a run on it trains
     "without workers": (f"default-src 'none'; {OWN}; worker-src 'none'", "slices"),
     "without WebAssembly": ("default-src 'none'; script-src 'self' file:; worker-src blob:", "unavailable"),
 }
-# Starts runs and notes what they tell; a page with a policy of its own cannot be asked to evaluate text later.
+# Starts runs, and notes what they tell and for how long the page answers nothing.
 NOTES = """
 globalThis.runs = [];
 globalThis.begin = (settings, ways) => {
@@ -32,7 +32,6 @@ globalThis.begin = (settings, ways) => {
   run.stop = handle.stop;
   return runs.push(run) - 1;
 };
-// The longest time for which the page answers nothing.
 let before = performance.now();
 const channel = new MessageChannel();
 globalThis.stall = 0;
@@ -189,7 +188,8 @@ def test_a_page_with_no_worker_stays_responsive(open_tab):
 
 def test_a_page_out_of_sight_rests_without_a_worker(open_tab):
     tab = open_tab()
-    tab.page.evaluate("globalThis.requestAnimationFrame = (go) => (globalThis.later = go)")  # as a hidden page
+    # As on a hidden page, there is no next frame.
+    tab.page.evaluate("globalThis.requestAnimationFrame = (go) => (globalThis.later = go)")
     run = tab.begin(session_settings(), ("slices",))
     tab.page.wait_for_timeout(500)
     assert tab.of(run)["pictures"] == []
