@@ -151,7 +151,7 @@ def peak_memory() -> int:
 
 
 def tab_table(roll: Roll, seeds: Iterable[int]) -> str:
-    """The engine beside PyTorch, times and then the quality of its samples, which is a mean over the seeds."""
+    """The engine beside PyTorch: times, and the quality of its samples, the mean over the seeds."""
     if not shutil.which("node"):
         return "The engine of the reader's own tab was not measured: there is no Node."
     found = [(*tab.times(roll, seed), tab.quality(roll, seed)) for seed in seeds]

@@ -51,11 +51,8 @@ def in_tab(settings: dict) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "run.cjs")
         path.write_text(script() + RUN, encoding="utf-8")
-        command = ["node", str(path)]
-        done = subprocess.run(
-            command, input=json.dumps(settings), stdout=subprocess.PIPE, text=True, check=True
-        )
-    return json.loads(done.stdout)
+        answer = subprocess.check_output(["node", path], input=json.dumps(settings), text=True)
+    return json.loads(answer)
 
 
 def settings_for(model: Diffusion, roll: Roll, seed: int, rows: int = ROWS, steps: int = STEPS) -> dict:
@@ -80,6 +77,7 @@ def times(roll: Roll, seed: int) -> tuple[dict[str, float], dict[str, float]]:
     """The CPU times of the engine and of PyTorch, for the same work."""
     report(f"The tab's engine, seed {seed}: speed")
     model, engine, pytorch = epsilon(100), {}, {}
+    train(model, roll.x_0, steps=20)  # PyTorch's first steps set it up
     for rows in (ROWS, 256):
         engine[STEP.format(rows)] = in_tab(settings_for(model, roll, seed, rows))["seconds"]  # in s for 1,000
         settings = {"steps": 200, "batch_size": rows, "generator": Generator().manual_seed(seed)}

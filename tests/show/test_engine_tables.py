@@ -14,8 +14,73 @@ from diffusion_lib.measure.evaluation import sliced_wasserstein
 from diffusion_lib.process.schedules import cosine, even_log_snr
 from diffusion_lib.show.engine import ancestral_table, ddim_table, network_table, process_table, script
 from diffusion_lib.show.widgets.live import picture_steps
+from diffusion_lib.solvers.steps import ddim
 
 KINDS = ["eps", "x_0", "v"]
+
+
+# --- the tables against the models, without the engine
+
+
+def step_by_step(model, table, x, noise):
+    """What a sampler's table makes of x, with the network of a model, in PyTorch."""
+    for t, x_scale, output_scale, noise_scale, eps in zip(*map(table.get, STEP), noise, strict=True):
+        x = x_scale * x + output_scale * model.network(x, torch.tensor(t)) + noise_scale * eps
+    return x.detach()
+
+
+STEP = ("t", "x_scale", "output_scale", "noise_scale")
+
+
+def draws(n, seed=1, rows=40):
+    """Noise in the order in which a sampler draws it, first the start."""
+    generator = seeded(seed)
+    return [torch.randn(rows, 2, generator=generator, dtype=torch.float64) for _ in range(n)]
+
+
+@pytest.mark.parametrize("predict", KINDS)
+@pytest.mark.parametrize("reverse_var", ["posterior", "beta"])
+def test_ancestral_tables_give_the_models_steps(predict, reverse_var):
+    model = make_model(predict, 8, even_log_snr(20, 0.01, 5.0), reverse_var=reverse_var).double()
+    x_T, *noise = draws(21)
+    with torch.no_grad():
+        x = x_T
+        for t, eps in zip(range(20, 0, -1), noise, strict=True):
+            x = model.reverse(x, t).from_noise(eps)
+    torch.testing.assert_close(step_by_step(model, ancestral_table(model), x_T, noise), x, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("predict", KINDS)
+@pytest.mark.parametrize(("steps", "eta"), [(None, 0.0), ([20, 7, 2], 0.3), ([20, 5], 1.0)])
+def test_ddim_tables_give_the_samplers_states(predict, steps, eta):
+    model = make_model(predict, 8, even_log_snr(20, 0.01, 5.0)).double()
+    table = ddim_table(model, steps, eta)
+    x_T, *noise = draws(len(table["t"]) + 1)
+    generator = seeded(1)
+    torch.randn(40, 2, generator=generator, dtype=torch.float64)  # the start
+    states = list(ddim(model, x_T, model.schedule, steps, eta, generator))
+    torch.testing.assert_close(step_by_step(model, table, x_T, noise), states[-1], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("predict", KINDS)
+@pytest.mark.parametrize("weighting", ["simple", "bound"])
+def test_process_tables_give_the_models_loss(float64, predict, weighting):
+    model = make_model(predict, 8, even_log_snr(20), weighting).double()
+    x_0, eps = draws(2)
+    t = torch.randint(1, 21, (40,), generator=seeded(3))
+    columns = {
+        name: torch.tensor(x, dtype=torch.float64)[t, None] for name, x in process_table(model).items()
+    }
+    x_t = columns["signal"] * x_0 + columns["noise"] * eps
+    error = model.network(x_t, t) - columns["target_x_0"] * x_0 - columns["target_eps"] * eps
+    found = (columns["weight"] * error.square()).sum(dim=1)
+    true = model.squared_error(x_0, t, eps)
+    if weighting == "bound":
+        true = model.T * (model.bound_term(x_0, t, eps) - model.bound_constant[t])
+    torch.testing.assert_close(found, true, rtol=1e-9, atol=1e-9)
+
+
+# --- the tables in JavaScript
 
 
 def row(numbers):
