@@ -122,6 +122,18 @@ def test_a_run_finds_the_best_way_that_the_page_allows(open_tab, name):
     assert all(len(picture["samples"]) == 600 for picture in found["pictures"])
 
 
+@pytest.mark.parametrize(
+    "worker",
+    ["class { postMessage() {} terminate() {} }", "class { constructor() { throw Error('no'); } }"],
+)
+def test_a_worker_that_keeps_silent_or_throws_is_done_without(open_tab, worker):
+    tab = open_tab()
+    tab.page.evaluate(f"() => {{ globalThis.Worker = {worker}; }}")
+    found = tab.ended(tab.begin(session_settings()))
+    assert found["mode"] == "slices"
+    assert [end["reason"] for end in found["ends"]] == ["done"]
+
+
 def test_both_ways_give_the_same_numbers(open_tab):
     tab = open_tab()
     runs = [tab.ended(tab.begin(session_settings(), (way,))) for way in ("worker", "slices")]
@@ -196,3 +208,18 @@ def test_a_page_out_of_sight_rests_without_a_worker(open_tab):
     tab.page.evaluate("globalThis.requestAnimationFrame = (go) => setTimeout(go)")
     tab.page.evaluate("later()")
     assert tab.ended(run)["ends"][0]["reason"] == "done"
+
+
+def test_it_may_stand_at_the_top_of_a_module(chromium):
+    page = chromium.new_page()
+    begin = """async ([text, settings]) => {
+      const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+      const trainer = (await import(url)).default;
+      return new Promise((resolve) => {
+        const onEnd = async ({ reason }) => resolve([await run.mode, reason]);
+        const run = trainer.start(settings, { onEnd });
+      });
+    }"""
+    module = script() + "export default diffusionTrainer;\n"
+    assert page.evaluate(begin, [module, session_settings()]) == ["worker", "done"]
+    page.close()
