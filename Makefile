@@ -16,11 +16,11 @@ export MATPLOTLIBRC := /dev/null
 export IPYTHONDIR := $(CURDIR)/_build/.ipython
 
 # What the pages depend on and Sphinx does not watch: code that cells import, and what goes into every page.
-LIBRARY := $(shell find diffusion_lib -name '*.py' -o -name '*.js' -o -name '*.css')
+LIBRARY := $(shell find diffusion_lib -name '*.py' -o -name '*.js' -o -name '*.css' -o -name '*.wasm')
 DRESS := _config.yml _toc.yml $(shell find book/_ext book/assets -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve pdf test test-all check mutants notebooks bench clean distclean
+.PHONY: help book serve pdf test test-all check mutants notebooks engine bench clean distclean
 
 help:  ## this list
 	@awk -F ':.*## +' '/^[a-z-]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' Makefile
@@ -93,6 +93,9 @@ mutants: .venv/.installed  ## plant faults in diffusion_lib, one at a time: a te
 
 notebooks: .venv/.installed  ## execute book/*.ipynb in place and store the checked outputs
 	$(BIN)/python tools/notebooks.py
+
+engine: .venv/.installed  ## compile what trains in the browser, engine.c, after a change in it
+	$(BIN)/python tools/build_engine.py
 
 bench: .venv/.installed  ## measure speed and sample quality, print the README's table
 	$(BIN)/python tools/bench.py

@@ -16,14 +16,8 @@ from diffusion_lib import data
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.networks import TimeMLP
 from diffusion_lib.process.schedules import even_log_snr
-from diffusion_lib.show.engine import (
-    PARTS,
-    ROOM,
-    ancestral_table,
-    network_table,
-    process_table,
-    weights_of,
-)
+from diffusion_lib.show.engine import ancestral_table, network_table, process_table, weights_of
+from diffusion_lib.show.engine.page import PARTS, ROOM
 from diffusion_lib.training import adamw, warm_up_and_cosine
 
 PROBES = Path(__file__).with_suffix(".js")
@@ -49,7 +43,7 @@ def as_json(given: object) -> str:
     return json.dumps(given, default=lambda x: x.detach().flatten().tolist() if isinstance(x, Tensor) else x)
 
 
-RUN = """
+ANSWER = """
 let text = "";
 process.stdin.on("data", (part) => (text += part)).on("end", async () => {
   const [name, given] = JSON.parse(text);
@@ -60,7 +54,7 @@ process.stdin.on("data", (part) => (text += part)).on("end", async () => {
 
 def in_node(name: str, *given: object):
     """What a probe says, with its arguments and answer as JSON."""
-    return json.loads(run_in_node(parts() + RUN, as_json([name, given])))
+    return json.loads(run_in_node(parts() + ANSWER, as_json([name, given])))
 
 
 def run_in_node(script: str, given: str = "") -> str:
@@ -112,7 +106,7 @@ def make_batches(T: int, rows: int, n: int) -> list[dict[str, Tensor]]:
 
 
 def train_in_pytorch(model: Diffusion, batches: list[dict[str, Tensor]], learning_rate: float) -> dict:
-    """The losses of steps on given batches, the first gradient and the last weights, by the book's own code."""
+    """The losses of steps on given batches, first gradient and last weights, by the book's own code."""
     parameters = list(model.parameters())
     optimiser = adamw(parameters, learning_rate)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: warm_up_and_cosine(i, SPAN))
@@ -133,11 +127,10 @@ def flat(arrays) -> Tensor:
     return torch.cat([torch.as_tensor(array, dtype=torch.float64).flatten() for array in arrays])
 
 
-def assert_equal_training(model: Diffusion, ask=in_node, rows: int = 1024, learning_rate: float = 2e-2) -> None:
+def assert_equal_training(model: Diffusion, ask=in_node, rows: int = 1024) -> None:
     """Twenty steps in the engine and in PyTorch, from the same weights, on the same batches and noise."""
-    batches = make_batches(model.T, rows, 20)
-    settings = settings_of(model)
-    found = ask("training", settings, batches, {"learning_rate": learning_rate, "of": SPAN})
+    batches, learning_rate = make_batches(model.T, rows, 20), 2e-2
+    found = ask("training", settings_of(model), batches, {"learning_rate": learning_rate, "of": SPAN})
     true = train_in_pytorch(model, batches, learning_rate)
     assert found["losses"] == pytest.approx(true["losses"], rel=1e-6)
     gradient = flat(true["gradient"])

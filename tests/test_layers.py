@@ -15,6 +15,7 @@ ROWS = (
     {"models.chain"},
     {"models.vae", "models.hvae", "models.reverse", "models.diffusion"},
     {"training", "measure.evaluation"},
+    {"show.engine"},
     {"show.plots", "show.widgets"},
 )
 ROW = {module: number for number, row in enumerate(ROWS) for module in row}

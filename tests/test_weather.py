@@ -28,6 +28,7 @@ from weather import (
     public,
     states,
     tensors,
+    things,
 )
 from weather_widgets import WIDGETS
 
@@ -246,6 +247,12 @@ CALLS = {
     "models.vae.VAE.loss": Call(scalar, **VAE),
     "models.vae.VAE.trajectory": Call(lambda a: (2, a.n, 2), **VAE),
     "models.vae.VAE.sample": Call(drawn, **VAE),
+    **{f"show.engine.tables.{name}": Call(is_a(dict), arguments={"model": things(Setting.diffusion)})
+       for name in ("process_table", "ancestral_table")},
+    "show.engine.tables.ddim_table": Call(is_a(dict), arguments={
+        "model": things(Setting.diffusion), "steps": falling}),
+    "show.engine.tables.network_table": Call(is_a(dict)),
+    "show.engine.tables.weights_of": Call(is_a(list)),
     **WIDGETS,
 }  # fmt: skip
 

@@ -41,6 +41,7 @@ TRUSTED = {
     "solvers.steps.blocks": "called by samplers, with what they have",
     "solvers.steps.evaluating": "takes anything, and sets the mode of modules",
     "solvers.steps.last": "takes what a sampler gives",
+    "show.engine.page.script": "takes nothing",
     "show.widgets.frames.Layer": "a record that points, arrows, ellipses, curve and labels fill in",
     "show.widgets.live.LiveRun": "a record that train_live fills in",
     "show.widgets.stepper.quantise": "gets what points, arrows, … and Panel have checked",

@@ -12,11 +12,13 @@ import argparse
 import os
 import platform
 import resource
+import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from statistics import fmean, median
 
 import notebooks
+import tab
 import torch
 from book_costs import execution_seconds, nbval_seconds, page_weight
 from live_cells import (
@@ -72,14 +74,16 @@ def live_table(speeds: list[Speeds], found: list[list[Quality]]) -> str:
     )
 
 
-def beside_bar(values: list[float] | None, digits: int, bar: float | None) -> str:
-    """Median and range, then the bar, if there is one; what misses its bar is bold."""
+def beside_bar(
+    values: list[float] | None, digits: int, bar: float | None = None, middle: Callable = median
+) -> str:
+    """Median, or another middle, and range, then the bar, if there is one; what misses its bar is bold."""
     if values is None:
         return ""
-    measured = spread(values, digits)
+    measured = spread(values, digits, middle)
     if bar is None:
         return measured
-    return f"{measured} ≤ {bar:g}" if median(values) <= bar else f"**{measured} > {bar:g}**"
+    return f"{measured} ≤ {bar:g}" if middle(values) <= bar else f"**{measured} > {bar:g}**"
 
 
 def quality_table(found: list[Quality], floor: dict[str, float]) -> str:
@@ -143,6 +147,28 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+# --- the same model in the reader's own tab ----------------------------------------------------------------
+
+
+def tab_table(roll: Roll, seeds: Iterable[int]) -> str:
+    """The engine beside PyTorch: times, and the quality of its samples, the mean over the seeds."""
+    if not shutil.which("node"):
+        return "The engine of the reader's own tab was not measured: there is no Node."
+    found = [(*tab.times(roll, seed), tab.quality(roll, seed)) for seed in seeds]
+    floor = fmean(quality[WASSERSTEIN][1] for *_, quality in found)
+    lines = []
+    for name, digits in tab.DIGITS.items():
+        engine = [of_engine.get(name) or quality[name][0] for of_engine, _, quality in found]
+        pytorch = [of_pytorch[name] for _, of_pytorch, _ in found if name in of_pytorch]
+        if name == WASSERSTEIN:
+            engine = [score / floor for score in engine]
+        middle = fmean if name in (WASSERSTEIN, CLASSIFIER) else median
+        bar = tab.BARS.get(name)
+        lines.append((name, beside_bar(engine, digits, bar, middle), beside_bar(pytorch or None, digits)))
+    header = ("chapter 5's model in the reader's own tab (Node)", "engine", "PyTorch, one thread")
+    return markdown(header, lines) + "\n\n" + tab.weight()
+
+
 # --- the report --------------------------------------------------------------------------------------------
 
 
@@ -160,10 +186,10 @@ def book_tables(with_notebooks: bool) -> Iterable[str]:
     yield markdown(header, lines) if pages else "Pages were not weighed: run `make book` first."
 
 
-def spread(values: Iterable[float], digits: int) -> str:
-    """The median, and the range where there is one."""
-    low, middle, high = (f"{f(values):.{digits}f}" for f in (min, median, max))
-    return middle if low == high else f"{middle} ({low}–{high})"
+def spread(values: Iterable[float], digits: int, middle: Callable = median) -> str:
+    """The median, or another middle, and the range where there is one."""
+    low, mid, high = (f"{f(values):.{digits}f}" for f in (min, middle, max))
+    return mid if low == high else f"{mid} ({low}–{high})"
 
 
 def markdown(header: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
@@ -184,7 +210,7 @@ def main() -> None:
     speeds = [[measure_speed(cell, roll, seed) for seed in seeds] for cell in CELLS]
     found = [[measure_quality(cell, roll, seed) for seed in seeds] for cell in CELLS]
     tables = [live_table(speeds, found), quality_table(found[-1], floors(found))]
-    tables += [growth_table(roll), memory_note(at_start)]
+    tables += [growth_table(roll), memory_note(at_start), tab_table(roll, seeds)]
     print(
         f"{platform.system()}, {platform.machine()}, {os.cpu_count()} cores, of which one was used; Python "
         f"{platform.python_version()}, PyTorch {torch.__version__}; {matmul_rate() / 1e9:.0f} GFLOP/s in a "

@@ -11,6 +11,7 @@ Rule = Callable[[Any, str, Mapping[str, Any]], None]
 EXAMPLES = {  # of an instance, by the name of the type
     "Axes": "plt.gca()",
     "Axis": "Axis('t', range(T + 1))",
+    "Diffusion": "Diffusion(TimeMLP(schedule), schedule)",
     "Figure": "Figure(0.02, 0.01)",
     "Frame": "Frame('The data.', [points(x_0)])",
     "Gaussian": "Gaussian(mean, var)",
@@ -20,6 +21,7 @@ EXAMPLES = {  # of an instance, by the name of the type
     "Panel": "Panel()",
     "Schedule": "schedules.cosine(T)",
     "Tensor": "torch.zeros(100, 2)",
+    "TimeMLP": "TimeMLP(schedule)",
     "bool": "True",
     "dict": "evaluate(model.sample, data.swiss_roll)",
     "str": "'t'",

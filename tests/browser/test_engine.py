@@ -1,4 +1,4 @@
-"""The engine that trains in the reader's own tab, in Chromium: equal to PyTorch, and well behaved on a page."""
+"""The engine that trains in the reader's tab, in Chromium: equal to PyTorch, and well behaved on a page."""
 
 import json
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ POLICIES = {  # of a page, and the mode in which a run on it trains
     "without workers": (f"default-src 'none'; {OWN}; worker-src 'none'", "slices"),
     "without WebAssembly": ("default-src 'none'; script-src 'self' file:; worker-src blob:", "unavailable"),
 }
-# Starts runs and notes what they tell; a page with a policy of its own cannot be asked to evaluate text later.
+# Starts runs, and notes what they tell and for how long the page answers nothing.
 NOTES = """
 globalThis.runs = [];
 globalThis.begin = (settings, ways) => {
@@ -32,7 +32,6 @@ globalThis.begin = (settings, ways) => {
   run.stop = handle.stop;
   return runs.push(run) - 1;
 };
-// The longest time for which the page answers nothing.
 let before = performance.now();
 const channel = new MessageChannel();
 globalThis.stall = 0;
@@ -123,6 +122,18 @@ def test_a_run_finds_the_best_way_that_the_page_allows(open_tab, name):
     assert all(len(picture["samples"]) == 600 for picture in found["pictures"])
 
 
+@pytest.mark.parametrize(
+    "worker",
+    ["class { postMessage() {} terminate() {} }", "class { constructor() { throw Error('no'); } }"],
+)
+def test_a_worker_that_keeps_silent_or_throws_is_done_without(open_tab, worker):
+    tab = open_tab()
+    tab.page.evaluate(f"() => {{ globalThis.Worker = {worker}; }}")
+    found = tab.ended(tab.begin(session_settings()))
+    assert found["mode"] == "slices"
+    assert [end["reason"] for end in found["ends"]] == ["done"]
+
+
 def test_both_ways_give_the_same_numbers(open_tab):
     tab = open_tab()
     runs = [tab.ended(tab.begin(session_settings(), (way,))) for way in ("worker", "slices")]
@@ -189,10 +200,26 @@ def test_a_page_with_no_worker_stays_responsive(open_tab):
 
 def test_a_page_out_of_sight_rests_without_a_worker(open_tab):
     tab = open_tab()
-    tab.page.evaluate("globalThis.requestAnimationFrame = (go) => (globalThis.later = go)")  # as a hidden page
+    # As on a hidden page, there is no next frame.
+    tab.page.evaluate("globalThis.requestAnimationFrame = (go) => (globalThis.later = go)")
     run = tab.begin(session_settings(), ("slices",))
     tab.page.wait_for_timeout(500)
     assert tab.of(run)["pictures"] == []
     tab.page.evaluate("globalThis.requestAnimationFrame = (go) => setTimeout(go)")
     tab.page.evaluate("later()")
     assert tab.ended(run)["ends"][0]["reason"] == "done"
+
+
+def test_it_may_stand_at_the_top_of_a_module(chromium):
+    page = chromium.new_page()
+    begin = """async ([text, settings]) => {
+      const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+      const trainer = (await import(url)).default;
+      return new Promise((resolve) => {
+        const onEnd = async ({ reason }) => resolve([await run.mode, reason]);
+        const run = trainer.start(settings, { onEnd });
+      });
+    }"""
+    module = script() + "export default diffusionTrainer;\n"
+    assert page.evaluate(begin, [module, session_settings()]) == ["worker", "done"]
+    page.close()

@@ -1,4 +1,4 @@
-"""The engine that trains in the browser, in Node: against PyTorch, the book's samplers, and known distributions."""
+"""The engine that trains in the browser, in Node: against PyTorch, the book's samplers, distributions."""
 
 import math
 from itertools import pairwise
@@ -23,7 +23,7 @@ from support import K, seeded
 from diffusion_lib import data
 from diffusion_lib.measure.evaluation import distance_to_curve
 from diffusion_lib.process.gaussians import standard_normal
-from diffusion_lib.process.schedules import cosine, even_log_snr
+from diffusion_lib.process.schedules import at, cosine, even_log_snr
 from diffusion_lib.show.engine import ancestral_table, ddim_table
 from diffusion_lib.solvers.steps import ancestral, ddim
 from diffusion_lib.training import warm_up_and_cosine
@@ -97,11 +97,13 @@ def test_features_are_those_of_the_network():
         settings = settings_of(model)
         settings["process"]["signal"] = [1.0] * 101
         found = in_node("training", settings, [batch], {"learning_rate": 0, "of": 10})
-        weights, biases = torch.tensor(found["gradient"][0]).reshape(4, -1), torch.tensor(found["gradient"][1])
-        row = biases.abs().argmax()  # of one point, the gradient by a weight is that by the bias times the feature
+        weights, biases = map(torch.tensor, found["gradient"][:2])
+        row = biases.abs().argmax()
+        # Of one point, the gradient by a weight is that by the bias, times the feature.
+        features = weights.reshape(4, -1)[row] / biases[row]
         true = torch.cat([model.network.waves(batch["x_0"]), model.network.level[[37]]], dim=1)[0]
         # The phase of a wave is rounded: to its size.
-        torch.testing.assert_close(weights[row] / biases[row], true, rtol=4 * F32, atol=100 * F32)
+        torch.testing.assert_close(features, true, rtol=4 * F32, atol=100 * F32)
 
 
 def test_zeros_that_fill_up_stay_zero():
@@ -111,6 +113,12 @@ def test_zeros_that_fill_up_stay_zero():
     all_layers = torch.tensor(found["padded"])
     assert (all_layers != 0).sum() == sum(len(array) for array in found["weights"])
     assert len(all_layers) == 64 * 60 + 64 + 64 * 64 + 64 + 4 * 64 + 4
+
+
+def test_points_gone_astray_leave_no_trace():
+    (batch,) = make_batches(100, 5, 1)
+    before, after = in_node("after_infinity", settings_of(make_model(width=8)), batch)
+    assert before == after
 
 
 def test_saturated_units_and_large_points_stay_finite():
@@ -149,7 +157,7 @@ def assert_same_chain(model, sampler, table, n=150):
     found = in_node("chain", settings_of(model, table), x_T, noise)["states"]
     size = max(float(x.abs().max()) for x in states)
     for ours, theirs in zip(found, states[1:], strict=True):
-        # Both round at each step, to the size of the states; steps pass an error on, and none makes it grow much.
+        # Both round at each step, to the size of the states; no step makes an error grow much.
         torch.testing.assert_close(points(ours), theirs, rtol=0, atol=200 * F32 * size)
 
 
@@ -179,7 +187,8 @@ def test_every_coefficient_of_a_step_counts():
     sampler = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
     states = in_node("chain", settings_of(model, sampler), x, noise)["states"]
     before = torch.zeros_like(x)
-    for found, eps, (t, of_input, of_x, of_output, of_previous, of_noise) in zip(states, noise, rows, strict=True):
+    for found, eps, row in zip(states, noise, rows, strict=True):
+        t, of_input, of_x, of_output, of_previous, of_noise = row
         output = model.network(of_input * x, torch.tensor(t)).detach()
         x = of_x * x + of_output * output + of_previous * before + of_noise * eps
         before = output
@@ -191,9 +200,9 @@ def test_every_coefficient_of_a_step_counts():
 
 def with_classes(model):
     """Settings of a network that sees two more features, by the label; and the network as a function."""
-    settings, extra = settings_of(model), torch.randn(model.network.body[0].out_features, 2, generator=seeded(8))
+    settings, first = settings_of(model), model.network.body[0].weight.detach()
+    extra = torch.randn(len(first), 2, generator=seeded(8))
     classes = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0], [0.5, -2.0]]
-    first = model.network.body[0].weight.detach()
     settings["network"]["classes"] = classes
     settings["weights"][0] = torch.cat([first, extra], dim=1).flatten().tolist()
 
@@ -211,8 +220,8 @@ def test_labels_are_features():
     settings, network = with_classes(model)
     (batch,) = make_batches(100, 300, 1)
     found = in_node("training", settings, [batch | {"labels": labels}], {"learning_rate": 0, "of": 1})
-    signal, noise = (getattr(model.schedule, name)[batch["t"]].float()[:, None] for name in ("signal", "noise"))
-    x_t = signal * batch["x_0"] + noise * batch["eps"]
+    x_t = at(model.schedule.signal, batch["t"], batch["x_0"]) * batch["x_0"]
+    x_t = x_t + at(model.schedule.noise, batch["t"], batch["x_0"]) * batch["eps"]
     true = (network(x_t, batch["t"], labels) - batch["eps"]).square().sum(dim=1).mean()
     assert found["losses"] == pytest.approx([float(true)], rel=1e-6)
 
@@ -309,6 +318,7 @@ def test_seeds_differ():
 
 # --- sessions
 
+
 def test_a_session_tells_of_its_pictures_and_then_of_its_end():
     *pictures, last = in_node("session", session_settings())
     assert [message["picture"]["step"] for message in pictures] == [0, 6, 24]
@@ -322,6 +332,11 @@ def test_a_session_tells_of_its_pictures_and_then_of_its_end():
 
 def test_slices_do_not_change_the_numbers():
     assert in_node("hashes", session_settings(), 0.01) == in_node("hashes", session_settings(), 10_000)
+
+
+def test_no_turn_takes_more_than_256_rows():
+    assert in_node("turns", session_settings(), 16_384) == [64, 64]
+    assert in_node("turns", session_settings(), 257) == [2, 2]
 
 
 def test_a_session_begins_where_another_ended():

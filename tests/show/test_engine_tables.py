@@ -1,21 +1,88 @@
-"""The engine's tables in Python and JavaScript, the distance on the page, the script, and the compiled file."""
+"""The engine's tables in both languages, the distance on the page, the script, and the compiled file."""
 
 import gzip
 import json
+import math
 
 import build_engine as builder
 import pytest
 import torch
 from engine_probe import in_node, make_model, run_in_node
+from scipy import stats
 from support import LEAST_T, MAKERS, seeded
 
 from diffusion_lib import data
-from diffusion_lib.measure.evaluation import sliced_wasserstein
+from diffusion_lib.measure.evaluation import distance_to_curve, sliced_wasserstein
 from diffusion_lib.process.schedules import cosine, even_log_snr
 from diffusion_lib.show.engine import ancestral_table, ddim_table, network_table, process_table, script
 from diffusion_lib.show.widgets.live import picture_steps
+from diffusion_lib.solvers.steps import ddim
 
 KINDS = ["eps", "x_0", "v"]
+
+
+# --- the tables against the models, without the engine
+
+
+def step_by_step(model, table, x, noise):
+    """What a sampler's table makes of x, with the network of a model, in PyTorch."""
+    for t, x_scale, output_scale, noise_scale, eps in zip(*map(table.get, STEP), noise, strict=True):
+        x = x_scale * x + output_scale * model.network(x, torch.tensor(t)) + noise_scale * eps
+    return x.detach()
+
+
+STEP = ("t", "x_scale", "output_scale", "noise_scale")
+
+
+def draws(n, seed=1, rows=40):
+    """Noise in the order in which a sampler draws it, first the start."""
+    generator = seeded(seed)
+    return [torch.randn(rows, 2, generator=generator, dtype=torch.float64) for _ in range(n)]
+
+
+@pytest.mark.parametrize("predict", KINDS)
+@pytest.mark.parametrize("reverse_var", ["posterior", "beta"])
+def test_ancestral_tables_give_the_models_steps(predict, reverse_var):
+    model = make_model(predict, 8, even_log_snr(20, 0.01, 5.0), reverse_var=reverse_var).double()
+    x_T, *noise = draws(21)
+    with torch.no_grad():
+        x = x_T
+        for t, eps in zip(range(20, 0, -1), noise, strict=True):
+            x = model.reverse(x, t).from_noise(eps)
+    torch.testing.assert_close(step_by_step(model, ancestral_table(model), x_T, noise), x, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("predict", KINDS)
+@pytest.mark.parametrize(("steps", "eta"), [(None, 0.0), ([20, 7, 2], 0.3), ([20, 5], 1.0)])
+def test_ddim_tables_give_the_samplers_states(predict, steps, eta):
+    model = make_model(predict, 8, even_log_snr(20, 0.01, 5.0)).double()
+    table = ddim_table(model, steps, eta)
+    x_T, *noise = draws(len(table["t"]) + 1)
+    generator = seeded(1)
+    torch.randn(40, 2, generator=generator, dtype=torch.float64)  # the start
+    states = list(ddim(model, x_T, model.schedule, steps, eta, generator))
+    torch.testing.assert_close(step_by_step(model, table, x_T, noise), states[-1], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("predict", KINDS)
+@pytest.mark.parametrize("weighting", ["simple", "bound"])
+def test_process_tables_give_the_models_loss(float64, predict, weighting):
+    model = make_model(predict, 8, even_log_snr(20), weighting).double()
+    x_0, eps = draws(2)
+    t = torch.randint(1, 21, (40,), generator=seeded(3))
+    columns = {
+        name: torch.tensor(x, dtype=torch.float64)[t, None] for name, x in process_table(model).items()
+    }
+    x_t = columns["signal"] * x_0 + columns["noise"] * eps
+    error = model.network(x_t, t) - columns["target_x_0"] * x_0 - columns["target_eps"] * eps
+    found = (columns["weight"] * error.square()).sum(dim=1)
+    true = model.squared_error(x_0, t, eps)
+    if weighting == "bound":
+        true = model.T * (model.bound_term(x_0, t, eps) - model.bound_constant[t])
+    torch.testing.assert_close(found, true, rtol=1e-9, atol=1e-9)
+
+
+# --- the tables in JavaScript
 
 
 def row(numbers):
@@ -30,6 +97,8 @@ def assert_same(ours, theirs, **tolerance):
 
 # Tables are written to the engine in float32: a difference of 1e-9 is none there.
 CLOSE = {"rel": 1e-9, "abs": 1e-12}
+# The library's waves have a size of up to 4, at angles of up to 4, in float32.
+SINGLE = 4 * 4 * torch.finfo(torch.float32).eps
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -69,13 +138,12 @@ def test_ddim_is_the_same_in_both_languages(predict, steps, eta):
 
 
 def test_the_network_is_the_same_in_both_languages():
-    assert_same(
-        in_node("of_schedule", "network", "even_log_snr", {}), network_table(make_model().network), abs=2e-7
-    )
+    found = in_node("of_schedule", "network", "even_log_snr", {})
+    assert_same(found, network_table(make_model().network), abs=SINGLE)
     options = {"width": 32, "hidden": 3, "n_directions": 5, "frequencies": [2, 1, 4]}
     model = make_model(schedule=cosine(40), **options)
     found = in_node("of_schedule", "network", "cosine", {"T": 40}, options)
-    assert_same(found, network_table(model.network), abs=2e-7)  # the library's is in float32
+    assert_same(found, network_table(model.network), abs=SINGLE)
 
 
 @pytest.mark.parametrize(("steps", "pictures"), [(1000, 10), (1, 3), (2000, 12), (300, 1)])
@@ -87,6 +155,16 @@ def test_the_distance_is_the_librarys():
     x, y = data.swiss_roll(200, seeded(1)), data.moons(200, seeded(2))
     found = in_node("tables", "slicedWasserstein", x, y)
     assert found == pytest.approx(sliced_wasserstein(x.double(), y.double()), rel=1e-12)
+
+
+def test_rolls_to_show_are_scikit_learns():
+    one, again, other = (in_node("tables", "swissRoll", 4000, seed) for seed in (1, 1, 2))
+    assert one == again
+    assert not set(one) & set(other)
+    x = torch.tensor(one).reshape(-1, 2)
+    assert distance_to_curve(x, data.roll_curve(20_000)) < 1e-6
+    angle = (10 * x.double().norm(dim=1)).numpy()
+    assert stats.kstest(angle, stats.uniform(1.5 * math.pi, 3 * math.pi).cdf).pvalue > 1e-4
 
 
 # --- the script and the compiled file
@@ -102,6 +180,11 @@ def test_the_script_is_small_and_evaluates_no_text():
     assert "eval(" not in script()
     assert "new Function" not in script()
     assert "</script" not in script()
+
+
+def test_the_engine_can_do_nothing_but_compute():
+    module = f"new WebAssembly.Module(require('fs').readFileSync({json.dumps(str(builder.ENGINE))}))"
+    assert run_in_node(f"process.stdout.write(JSON.stringify(WebAssembly.Module.imports({module})))") == "[]"
 
 
 def test_the_compiled_engine_is_that_of_its_source():

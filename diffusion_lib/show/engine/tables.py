@@ -1,7 +1,8 @@
 """A model as tables of numbers: what the engine that trains in the browser needs to know of it.
 
-The engine trains a `TimeMLP` on inputs x_t = signal_t x_0 + noise_t ε to say target_x_0_t x_0 + target_eps_t ε,
-and samples by steps x ← x_scale x + output_scale · output + noise_scale ε. `tables.js` has the same formulas.
+The engine trains a `TimeMLP` on inputs x_t = signal_t x_0 + noise_t ε to say
+target_x_0_t x_0 + target_eps_t ε, and samples by steps x ← x_scale x + output_scale · output + noise_scale ε.
+`tables.js` has the same formulas.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,14 +11,12 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from diffusion_lib.contracts import a, between, checked, descending
+from diffusion_lib.contracts import between, checked, descending
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.networks import TimeMLP
 from diffusion_lib.process.posterior import posterior_weights
 
 Table = dict[str, Any]  # lists of numbers by name, as JSON has them
-InTables = Annotated[Diffusion, a(Diffusion)]
-Network = Annotated[TimeMLP, a(TimeMLP)]
 
 
 def _linear_layers(network: TimeMLP) -> list[nn.Linear]:
@@ -25,7 +24,7 @@ def _linear_layers(network: TimeMLP) -> list[nn.Linear]:
 
 
 @checked
-def network_table(network: Network) -> Table:
+def network_table(network: TimeMLP) -> Table:
     """The sizes of a network, its waves, 2 lists, and its level features, T + 1 lists."""
     layers = _linear_layers(network)
     return {
@@ -37,13 +36,13 @@ def network_table(network: Network) -> Table:
 
 
 @checked
-def weights_of(network: Network) -> list[list[float]]:
+def weights_of(network: TimeMLP) -> list[list[float]]:
     """A network's weights and biases in the order of its parameters, each flat."""
     return [parameter.detach().flatten().tolist() for parameter in network.parameters()]
 
 
 @checked
-def process_table(model: InTables) -> Table:
+def process_table(model: Diffusion) -> Table:
     """What a model's network learns: T + 1 numbers each, 0…T.
 
     `weight` is that of |output − target|² in the loss. With weighting "bound" it makes the loss the negative
@@ -71,7 +70,7 @@ def _estimate(model: Diffusion) -> tuple[Tensor, Tensor]:
 
 
 @checked
-def ancestral_table(model: InTables) -> Table:
+def ancestral_table(model: Diffusion) -> Table:
     """Ancestral sampling: an entry for each of the steps T…1."""
     x_t, x_0 = posterior_weights(model.schedule)
     std = model.reverse_var.sqrt()
@@ -81,7 +80,7 @@ def ancestral_table(model: InTables) -> Table:
 
 @checked
 def ddim_table(
-    model: InTables,
+    model: Diffusion,
     steps: Annotated[Sequence[int], descending] | None = None,
     eta: Annotated[float, between(-1e-9, 1 + 1e-9, "a number from 0 to 1")] = 0.0,
 ) -> Table:
