@@ -57,8 +57,8 @@ HANDLER = re.compile(r"\son[a-z]+=\"(?P<code>[^\"]*)\"")
 HEAD = re.compile(r'<meta charset="utf-8" ?/?>')
 # A page opened as a file has an address that not all browsers count as 'self'.
 OWN_FILES = "'self' file:"
-# Where a reader can train a model: WebAssembly may be compiled, which is no JavaScript from text, and a worker may
-# be made of the page's own script.
+# Where a reader can train a model: WebAssembly may be compiled, which is no JavaScript from text, and a
+# worker may be made of the page's own script.
 TRAINER = re.compile(r'<script [^>]*src="[^"]*_static/trainer\.js')
 TRAINS = (" 'wasm-unsafe-eval'", "; worker-src 'self' blob:")
 POLICY = (

@@ -36,6 +36,7 @@ CLASSIC = '"use strict";\n(window.bookWidgets ??= {{}})["{name}"] = (() => {{\n{
 
 # Sizes of a Stepper's parts in rem, as in stepper.css, and how many characters fit on its lines.
 HEAD, TITLE, ROW, MARGINS, GAP, LINE = 1.9, 1.3, 2.8, 2.5, 1.0, 1.5
+TRAIN, PHONE_TRAIN = 3.2, 7.5  # the button to train with, and what is said beside it
 PAGE_LINE, PHONE_LINE = 95, 45
 
 
@@ -105,6 +106,8 @@ def _size(content: dict[str, Any]) -> str:
     rest += LINE * math.ceil(longest / PAGE_LINE)
     stacked = HEAD + TITLE * titles + GAP * (len(panels) - 1) + (ROW + 1) * len(axes) + MARGINS
     stacked += LINE * (math.ceil(longest / PHONE_LINE) + math.ceil(legend / PHONE_LINE))
+    if "trainer" in content:
+        rest, stacked = rest + TRAIN, stacked + PHONE_TRAIN
     return (
         f"--drawing: {' + '.join(heights)}; --rest: {rest:.2f}rem; "
         f"--stacked-aspect: {1 / sum(1 / aspect for aspect in aspects):.3f}; --stacked-rest: {stacked:.2f}rem"

@@ -19,7 +19,7 @@ const WORST = 1e6; // a loss beyond the first one by this factor has diverged, t
 class Session {
   /** `tell` gets {picture} and, once, {end}. */
   constructor(engine, settings, tell) {
-    Object.assign(this, { engine, settings, tell, losses: [], seconds: 0, ended: false });
+    Object.assign(this, { engine, settings, tell, losses: [], seconds: 0, sampling: 0, ended: false });
     this.turns = this.#turns();
   }
 
@@ -53,7 +53,8 @@ class Session {
 
   #progress() {
     const recent = this.losses.slice(-RECENT), loss = recent.reduce((a, b) => a + b, 0) / recent.length;
-    return { step: this.losses.length, steps: this.settings.training.steps, loss, seconds: this.#elapsed() };
+    const { losses: { length: step }, sampling, settings: { training: { steps } } } = this;
+    return { step, steps, loss, seconds: this.#elapsed(), sampling };
   }
 
   *#turns() {
@@ -84,11 +85,12 @@ class Session {
   }
 
   *#picture() {
-    const { sampler, pictures } = this.settings, { points, states: keep, field } = pictures;
+    const { sampler, pictures } = this.settings, { points, states: keep, field } = pictures, before = this.#elapsed();
     const states = yield* this.engine.sample(points, sampler, { ...pictures, keep });
     const picture = { samples: states.at(-1) };
     if (keep) picture.states = states;
     if (field) picture.field = yield* this.engine.answer(field.points, field.t, field.label);
+    this.sampling += this.#elapsed() - before;
     this.tell({ picture: { ...this.#progress(), ...picture } });
   }
 }

@@ -3,8 +3,8 @@
 // A recorded Stepper whose content has a `trainer` gets a Train button. Its pictures are appended to the recording
 // just as live.py appends them, so the Stepper knows nothing of training:
 //
-//     trainer   {settings, unit, has_floor, steps_left}   the engine's settings (session.js), and the distance's unit
-//     follows   {t, points, text}                         a Stepper of training step and t that shows the same model
+//     trainer   {settings, unit, has_floor}   the engine's settings (session.js), and the distance's unit
+//     follows   {t, points, text}             a Stepper of training step and t that shows the same model
 //
 // Nothing starts by itself, and nothing leaves the page.
 
@@ -152,7 +152,7 @@ globalThis.bookLive = (() => {
     }
 
     /** As live.py says it. */
-    sentence({ step, steps, loss, seconds, samples }, distance) {
+    sentence({ step, steps, loss, seconds, sampling, samples }, distance) {
       const { unit, has_floor } = this.trainer;
       let found = `distance to data ${round(distance / unit, 1)} × the noise floor`;
       if (!has_floor) found = `distance to data ${distance.toPrecision(2)}; no noise floor: fresh data never differs`;
@@ -160,7 +160,7 @@ globalThis.bookLive = (() => {
       const share = this.outside(samples), word = OUTSIDE.find(([least]) => share > least)?.[1];
       if (word) found += ` (${word} samples lie outside the picture)`;
       if (step === 0) return `Before training: ${found}.`;
-      const progress = `loss ${round(loss, 3)}, ${found}`, rate = step / seconds;
+      const progress = `loss ${round(loss, 3)}, ${found}`, rate = step / (seconds - sampling);
       if (step === steps) return `Trained ${step} steps in ${round(seconds, 1)} s: ${progress}.`;
       const left = round((steps - step) / rate, 1);
       return `Step ${step} of ${steps}: ${progress}, ${round(rate, 0)} steps/s, ${left} s left.`;

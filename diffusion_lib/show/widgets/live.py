@@ -54,7 +54,7 @@ class LiveRun:
     def reverse_process(
         self, t: Sequence[int], n_points: Count = 300, background: Sequence[Layer] = ()
     ) -> Stepper:
-        """A widget of training step and t: where `n_points` are, at each of the falling steps `t` of the model.
+        """A widget of training step and t: where `n_points` are at each of the falling steps `t`.
 
         It opens at the end of both. In the built book it shows the model that the reader has trained, too.
         """
@@ -66,7 +66,9 @@ class LiveRun:
         ]
         axes = [Axis("training step", self.steps), Axis("t", t)]
         start = (len(self.steps) - 1, len(t) - 1)
-        view = Stepper("Training and the reverse process", axes, frames, background=background, start=start)
+        view = Stepper(
+            "Training and the reverse process", axes, frames, background=background, start=start
+        )
         view.content = {**view.content, "follows": {"t": list(t), "points": n_points, "text": text}}
         return view
 
