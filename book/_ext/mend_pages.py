@@ -6,6 +6,7 @@
   twice, which is an error on every page.
 - The icons' script goes, half a megabyte compressed: the icons' style sheet, which the theme loads as well,
   draws the same. As the script did, we hide icons from screen readers.
+- The head's link to the next page goes: Firefox follows it ahead of the reader, which the policy refuses.
 - A page is light or dark from its start: the theme's own script finds out late, and all is drawn again.
 - Where storage is refused, the page gets one that forgets, before the theme asks for it (assets/storage.js).
 - Without scripts a page is light, where the theme leaves it without any colours.
@@ -40,6 +41,7 @@ MENDS = (
     (re.compile(r"document\.documentElement\.dataset\.theme = localStorage[^;\n]*;"), CHOOSE_THEME),
     (re.compile(r"[ \t]*<script>kernelName = [^<]*</script>\n?"), ""),
     (re.compile(r'[ \t]*<script type="text/x-thebe-config">[^<]*</script>\n?'), ""),
+    (re.compile(r'[ \t]*<link rel="next" [^>]*>\n?'), ""),
     (re.compile(r'(<html [^>]*data-theme=)"auto"'), r'\1"light"'),
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),
     (re.compile(r'class="bd-sidebar-primary bd-sidebar"'), r'\g<0> role="navigation" aria-label="The book"'),

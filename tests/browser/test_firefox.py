@@ -63,3 +63,27 @@ def test_page_in_firefox(firefox, as_files, book_page):
     firefox.resize(**PHONE)
     assert firefox.ask(OVERFLOW) <= 0
     assert firefox.ask("() => window.problems") == []
+
+
+PRESS = "() => document.querySelector('.stepper-button').click()"
+VIEW = """() => { const root = document.querySelector('div.stepper:has(.stepper-button)');
+  return [Number(root.dataset.frames), root.querySelector('.stepper-said').textContent]; }"""
+
+
+@pytest.mark.parametrize("way", ["served", "as_files"])
+def test_a_reader_trains_in_firefox(firefox, request, way):
+    firefox.resize(**WIDE)
+    firefox.open(request.getfixturevalue(way) + "book/05_epsilon_objective.html")
+    assert until(lambda: firefox.ask("() => document.querySelector('.stepper-button') !== null"))
+    recorded, _ = firefox.ask(VIEW)
+    firefox.ask(PRESS)
+    seen = set()
+
+    def done() -> bool:
+        frames, said = firefox.ask(VIEW)
+        seen.add(frames)
+        return said.startswith("Trained in your browser")
+
+    assert until(done, 120)
+    assert len(seen - {0, recorded}) >= 5
+    assert firefox.ask("() => window.problems") == []

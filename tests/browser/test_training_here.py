@@ -1,4 +1,4 @@
-"""A reader trains the model of a live cell in the page: from files and over HTTP, and where a browser refuses."""
+"""A reader trains the model of a live cell in the page: as a file, over HTTP, and where a browser refuses."""
 
 import re
 

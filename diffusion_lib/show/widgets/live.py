@@ -124,7 +124,7 @@ def train_live(
 
 
 def script() -> str:
-    """What lets a page's reader train: a script beside the engine's, which gives `bookLive` (see `live.js`)."""
+    """What lets a page's reader train: a script beside the engine's, with `bookLive` (see `live.js`)."""
     return Path(__file__).with_name("live.js").read_text(encoding="utf-8")
 
 
