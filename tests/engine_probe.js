@@ -64,6 +64,20 @@ const probes = {
     return { states, outputs: engine.floats("outputs", 2 * n) };
   },
 
+  /** The gradient of a small batch, before and after points at infinity went through the network. */
+  async after_infinity(settings, batch) {
+    const engine = await built(settings), n = 128;
+    const gradient = () => {
+      put(engine, batch);
+      finish(engine.gradient(batch.t.length));
+      return engine.read("gradient");
+    };
+    const before = gradient();
+    engine.floats("x", 2 * n).fill(Infinity);
+    finish(engine.step(n, 1, 1, [1, 1, 0, 0, 0]));
+    return [before, gradient()];
+  },
+
   /** The turns of a training step, and of a sampler's step, on so many rows. */
   async turns(settings, rows) {
     const engine = await built(settings);

@@ -115,6 +115,12 @@ def test_zeros_that_fill_up_stay_zero():
     assert len(all_layers) == 64 * 60 + 64 + 64 * 64 + 64 + 4 * 64 + 4
 
 
+def test_points_gone_astray_leave_no_trace():
+    (batch,) = make_batches(100, 5, 1)
+    before, after = in_node("after_infinity", settings_of(make_model(width=8)), batch)
+    assert before == after
+
+
 def test_saturated_units_and_large_points_stay_finite():
     model = make_model()
     settings = settings_of(model)

@@ -2,15 +2,17 @@
 
 import gzip
 import json
+import math
 
 import build_engine as builder
 import pytest
 import torch
 from engine_probe import in_node, make_model, run_in_node
+from scipy import stats
 from support import LEAST_T, MAKERS, seeded
 
 from diffusion_lib import data
-from diffusion_lib.measure.evaluation import sliced_wasserstein
+from diffusion_lib.measure.evaluation import distance_to_curve, sliced_wasserstein
 from diffusion_lib.process.schedules import cosine, even_log_snr
 from diffusion_lib.show.engine import ancestral_table, ddim_table, network_table, process_table, script
 from diffusion_lib.show.widgets.live import picture_steps
@@ -155,6 +157,16 @@ def test_the_distance_is_the_librarys():
     assert found == pytest.approx(sliced_wasserstein(x.double(), y.double()), rel=1e-12)
 
 
+def test_rolls_to_show_are_scikit_learns():
+    one, again, other = (in_node("tables", "swissRoll", 4000, seed) for seed in (1, 1, 2))
+    assert one == again
+    assert one[0] != other[0]
+    x = torch.tensor(one).reshape(-1, 2)
+    assert distance_to_curve(x, data.roll_curve(20_000)) < 1e-6
+    angle = (10 * x.double().norm(dim=1)).numpy()
+    assert stats.kstest(angle, stats.uniform(1.5 * math.pi, 3 * math.pi).cdf).pvalue > 1e-4
+
+
 # --- the script and the compiled file
 
 
@@ -168,6 +180,11 @@ def test_the_script_is_small_and_evaluates_no_text():
     assert "eval(" not in script()
     assert "new Function" not in script()
     assert "</script" not in script()
+
+
+def test_the_engine_can_do_nothing_but_compute():
+    module = f"new WebAssembly.Module(require('fs').readFileSync({json.dumps(str(builder.ENGINE))}))"
+    assert run_in_node(f"process.stdout.write(JSON.stringify(WebAssembly.Module.imports({module})))") == "[]"
 
 
 def test_the_compiled_engine_is_that_of_its_source():

@@ -62,9 +62,9 @@ EXPORT float parameters[MAX_PARAMETERS] ALIGNED, gradient[MAX_PARAMETERS] ALIGNE
 static float first_moment[MAX_PARAMETERS] ALIGNED, second_moment[MAX_PARAMETERS] ALIGNED;
 
 typedef struct {
-  int n_in, n_out;           // filled up to multiples of 4
-  int inputs, outputs;       // without the filling
-  int weights, biases;       // where they start
+  int n_in, n_out;     // filled up to multiples of 4
+  int inputs, outputs; // without the filling
+  int weights, biases; // where they start
 } Layer;
 
 static Layer layers[MAX_HIDDEN + 1];
@@ -171,7 +171,7 @@ INLINE u4 below4(Random *random, unsigned n) {
 
 EXPORT void seed(int stream, unsigned number) {
   Random *random = &streams[stream];
-  unsigned first = 4 * stream;
+  unsigned first = 4 * stream; // each of the four its own sequence
   random->a = (u4){number, number, number, number};
   random->b = (u4){first, first + 1, first + 2, first + 3};
   random->c = (u4){0, 0, 0, 0};
@@ -204,8 +204,8 @@ static int add_layer(int number, int inputs, int outputs, int at) {
 }
 
 /* A network with weights 0, its optimiser at its start; returns the number of its parameters. */
-EXPORT int build(int width, int hidden_layers, int waves_, int level_, int classes_, int last_step) {
-  hidden = hidden_layers, n_waves = waves_, n_level = level_, n_classes = classes_, T = last_step;
+EXPORT int build(int width, int hidden_layers, int of_waves, int of_level, int of_classes, int last_step) {
+  hidden = hidden_layers, n_waves = of_waves, n_level = of_level, n_classes = of_classes, T = last_step;
   int inputs = 2 + 2 * n_waves + n_level + n_classes;
   n_parameters = 0;
   for (int i = 0; i <= hidden; i++)
@@ -242,7 +242,10 @@ INLINE void multiply(const float *A, int down, int right, const float *B, const 
           c[r][1] += a * next;
         }
       }
-      for (int r = 0; r < 4; r++) store(C + (i + r) * CHUNK + n, c[r][0]), store(C + (i + r) * CHUNK + n + 4, c[r][1]);
+      for (int r = 0; r < 4; r++) {
+        store(C + (i + r) * CHUNK + n, c[r][0]);
+        store(C + (i + r) * CHUNK + n + 4, c[r][1]);
+      }
     }
 }
 
@@ -259,7 +262,10 @@ INLINE void add_products(const float *A, const float *B, float *C, int m, int k)
           c[r][1] += a * lower;
         }
       }
-      for (int r = 0; r < 4; r++) C[(i + r) * k + j] += sum(c[r][0]), C[(i + r) * k + j + 1] += sum(c[r][1]);
+      for (int r = 0; r < 4; r++) {
+        C[(i + r) * k + j] += sum(c[r][0]);
+        C[(i + r) * k + j + 1] += sum(c[r][1]);
+      }
     }
 }
 
@@ -281,14 +287,16 @@ static void silu(float *value, float *slope, int n) {
   }
 }
 
-/* The features below the points, which stand in rows 0 and 1 already. */
+/* The features below the points, which stand in rows 0 and 1 already. Where a chunk is not full, the rest are points
+   at 0: what an earlier chunk had there may be infinite, and 0 times that is no 0 in the gradient's sums. */
 static void add_features(const int *t, const int *label, int rows) {
+  for (int n = rows; n < CHUNK; n++) features[n] = features[CHUNK + n] = 0;
   float *sines = features + 2 * CHUNK, *cosines = sines + n_waves * CHUNK, *levels = cosines + n_waves * CHUNK;
   float *of_class = levels + n_level * CHUNK;
   for (int i = 0; i < n_waves; i++)
     for (int n = 0; n < CHUNK; n += 4) {
-      f4 phase = load(features + n) * splat(waves[i]) + load(features + CHUNK + n) * splat(waves[n_waves + i]), s, c;
-      sincos4(phase, &s, &c);
+      f4 first = load(features + n), second = load(features + CHUNK + n), s, c;
+      sincos4(first * splat(waves[i]) + second * splat(waves[n_waves + i]), &s, &c);
       store(sines + i * CHUNK + n, s);
       store(cosines + i * CHUNK + n, c);
     }
@@ -304,7 +312,8 @@ static void forward(void) {
   for (int i = 0; i <= hidden; i++) {
     const Layer *layer = &layers[i];
     float *to = i < hidden ? values[i] : answer;
-    multiply(parameters + layer->weights, layer->n_in, 1, input, parameters + layer->biases, to, layer->n_out, layer->n_in);
+    const float *weights = parameters + layer->weights, *biases = parameters + layer->biases;
+    multiply(weights, layer->n_in, 1, input, biases, to, layer->n_out, layer->n_in);
     if (i < hidden) silu(to, slopes[i], layer->n_out * CHUNK);
     input = to;
   }
@@ -444,10 +453,10 @@ EXPORT void adamw(double learning_rate) {
   }
 }
 
-/* The factor on the learning rate: up over the first 5 % of the steps, times cos²(pi/2 · done), a cosine to 0. */
-EXPORT double rate(int step_, int of) {
-  double warm_up = of / 20 > 1 ? of / 20 : 1, rise = (step_ + 1) / warm_up;
-  double angle = 1.5707963267948966 * step_ / of, sine = 0, term = angle;
+/* The factor on the learning rate after `done` steps: up over the first 5 %, times cos²(pi/2 done/of), down to 0. */
+EXPORT double rate(int done, int of) {
+  double warm_up = of / 20 > 1 ? of / 20 : 1, rise = (done + 1) / warm_up;
+  double angle = 1.5707963267948966 * done / of, sine = 0, term = angle;
   for (int k = 1; k < 24; k += 2) {
     sine += term;
     term *= -angle * angle / ((k + 1) * (k + 2));

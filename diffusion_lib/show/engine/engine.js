@@ -3,7 +3,18 @@
 
 const TRAINING = 0, PICTURES = 1; // the engine's streams of random numbers
 const TURN = 256; // rows that go through the network in one turn: less than 4 milliseconds at the largest width
-const LIMITS = { width: 128, hidden: 4, features: 128, waves: 48, T: 1000, level: 16, classes: 32, rows: 16384, data: 65536 };
+// As in engine.c.
+const LIMITS = {
+  width: 128,
+  hidden: 4,
+  features: 128,
+  waves: 48,
+  T: 1000,
+  level: 16,
+  classes: 32,
+  rows: 16384,
+  data: 65536,
+};
 
 function hold(condition, message) {
   if (!condition) throw new RangeError(message);
@@ -34,7 +45,8 @@ class Engine {
   /** A network of weights 0 with its tables: waves (2 rows), level (T + 1 rows), classes (a row for each label). */
   build({ width, hidden = 2, waves, level, classes = [[]] }) {
     const T = level.length - 1, sizes = [waves[0].length, level[0].length, classes[0].length];
-    hold(whole(width, 4, LIMITS.width) && width % 4 === 0, `width = ${width}; take a multiple of 4 up to ${LIMITS.width}`);
+    const wide = whole(width, 4, LIMITS.width) && width % 4 === 0;
+    hold(wide, `width = ${width}; take a multiple of 4 up to ${LIMITS.width}`);
     hold(whole(hidden, 1, LIMITS.hidden), `hidden = ${hidden}; take 1 to ${LIMITS.hidden} hidden layers`);
     hold(whole(T, 1, LIMITS.T), `T = ${T}; take 1 to ${LIMITS.T}`);
     hold(sizes[0] <= LIMITS.waves && sizes[1] <= LIMITS.level, "too many waves or columns of level");
@@ -95,7 +107,7 @@ class Engine {
     }
   }
 
-  /** Where batches come from: fresh Swiss rolls, or given points, with their noise or their labels if these are given. */
+  /** Where batches come from: fresh Swiss rolls, or given points, where given with their noise or their labels. */
   source({ roll, x_0, eps, labels, dropout = 0 }) {
     if (roll) {
       this.draw = (rows) => this.wasm.draw_roll_batch(rows, ...roll.mean, roll.std);

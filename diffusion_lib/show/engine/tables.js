@@ -107,7 +107,31 @@ function networkTable({ alpha_bar }, { width = 64, hidden = 2, n_directions = 12
 }
 
 /** Steps at which to take pictures: from 1/128 of the steps to the last, evenly on a logarithmic scale. */
-const moments = (steps, n) => range(0, n - 1).map((k) => Math.max(1, Math.round(steps * 2 ** ((-7 * k) / Math.max(1, n - 1)))));
+function moments(steps, n) {
+  const part = (k) => 2 ** ((-7 * k) / Math.max(1, n - 1));
+  return range(0, n - 1).map((k) => Math.max(1, Math.round(steps * part(k))));
+}
+
+/** Numbers in [0, 1) from a seed: Tommy Ettinger's mulberry32. */
+function uniforms(seed) {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** Fresh points of the Swiss roll, flat, in its own units: to show, and for noise floors. The engine draws its own. */
+function swissRoll(n, seed) {
+  const uniform = uniforms(seed), points = new Float32Array(2 * n);
+  for (let i = 0; i < n; i++) {
+    const angle = 1.5 * Math.PI * (1 + 2 * uniform());
+    points.set([(angle * Math.cos(angle)) / 10, (angle * Math.sin(angle)) / 10], 2 * i);
+  }
+  return points;
+}
 
 /** Sliced Wasserstein-1 distance of equally many points, flat, along directions spread over the half circle. */
 function slicedWasserstein(x, y, n_directions = 100) {
@@ -131,5 +155,6 @@ const tables = {
   ddim: ddimTable,
   network: networkTable,
   moments,
+  swissRoll,
   slicedWasserstein,
 };
