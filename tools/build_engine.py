@@ -8,8 +8,10 @@ the readers' one. The same source gives the same bytes on every machine.
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import venv
 from pathlib import Path
 
@@ -50,9 +52,12 @@ def compiler() -> Path:
 
 
 def compile_engine(to: Path) -> None:
-    """Compile engine.c to a file."""
+    """Compile engine.c to a file, from nothing: what the compiler keeps is gone afterwards."""
     command = [str(compiler()), "-m", "ziglang", "cc", *OPTIONS, SOURCE.name, "-o", str(to.resolve())]
-    subprocess.run(command, cwd=SOURCE.parent, check=True)
+    with tempfile.TemporaryDirectory() as folder:
+        caches = dict.fromkeys(("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR"), folder)
+        subprocess.run(command, cwd=SOURCE.parent, env=os.environ | caches, check=True)
+    to.chmod(0o644)  # it is data, no program
 
 
 def record() -> dict[str, object]:
