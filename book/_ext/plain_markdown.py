@@ -125,6 +125,8 @@ class Translator:
         else:
             return None
         margin = MARGIN.match(old[0])[0]
+        if not old[0].startswith(margin + token.markup):
+            raise NotPlainError(f"a block that starts on the line of a bullet: {old[0]}")
         return "\n".join(margin + line for line in new.split("\n"))
 
     def inline(self, token: Token, text: str) -> str:

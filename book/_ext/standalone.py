@@ -44,8 +44,6 @@ from sphinx.util.docutils import sphinx_domains
 LIBRARY = "diffusion_lib"
 BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE")
 EPOCH = "315532800"  # 1980, the first year a zip file knows: the same files give the same wheel at any time
-
-
 CELL = '''\
 # @title The book's library: run this cell first
 {code}

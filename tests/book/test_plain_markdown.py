@@ -132,6 +132,7 @@ def test_a_solution_of_several_cells():
         ("A {{ word }}.", "substitution"),
         ("Term\n: What it means.", "dl"),
         ("\\begin{align}\nx\n\\end{align}", "amsmath"),
+        ("- $$\n  x\n  $$ (bound)", "on the line of a bullet: - $$"),
         ("![A curve](curve.png)", "an image from a file: curve.png"),
     ],
 )

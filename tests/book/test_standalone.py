@@ -193,8 +193,8 @@ CONTENTS = "format: jb-book\nroot: book/page\n"
 COPIED = (*standalone.BUILT_FROM, "diffusion_lib", "book/_ext", "book/assets", "book/references.bib")
 
 
-def build(folder, url):
-    """Build a copy of the book that has the address `url` and one small page; return the page."""
+def build(folder, url="", text="# A page"):
+    """Build a copy of the book that has the address `url` and one small page with `text`; return the page."""
     (folder / "book").mkdir()
     for name in COPIED:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -206,6 +206,7 @@ def build(folder, url):
     (folder / "_build").mkdir()
     (folder / "_build" / "evidence.json").write_text("{}", encoding="utf-8")
     notebook = small("1 + 1")
+    notebook.cells[0].source = text
     notebook.cells[1].source = notebooks.first_cell(folder / "book")
     nbformat.write(notebook, folder / "book" / "page.ipynb")
     command = [Path(sys.executable).with_name("jupyter-book"), "build", "-W", "--keep-going", "-q", "."]
@@ -216,7 +217,7 @@ def build(folder, url):
 
 @pytest.mark.long
 def test_the_page_offers_the_stand_alone_notebook_and_no_link_to_colab(tmp_path):
-    page = build(tmp_path, url="")
+    page = build(tmp_path)
     text = page.read_text(encoding="utf-8")
     assert 'href="../_sources/book/page.ipynb"' in text
     offered = nbformat.read(page.parent / "../_sources/book/page.ipynb", as_version=4)
@@ -225,6 +226,12 @@ def test_the_page_offers_the_stand_alone_notebook_and_no_link_to_colab(tmp_path)
     assert offered == expected
     assert "colab" not in text.lower()
     assert "github" not in text.lower()
+
+
+@pytest.mark.long
+def test_the_build_stops_at_text_that_has_no_plain_form(tmp_path):
+    with pytest.raises(AssertionError, match="book/page: the directive note has no form in the notebook"):
+        build(tmp_path, text="# A page\n\n:::{note}\nText.\n:::")
 
 
 @pytest.mark.long
