@@ -13,6 +13,7 @@
 - An entry of the bibliography becomes an item of the list it stands in; the column with logo and chapters and
   the field for searching become landmarks, as screen readers expect; what opens a part of the contents has a
   name; the arguments of a signature are lines, not a list of definitions.
+- A download link saves the file, where the browser would show it, whatever type the server says it has.
 
 Last, each page gets a Content-Security-Policy: it says which code the page may run (the book's files, and its
 own lines of code, known by their hash), and that nothing is loaded from elsewhere.
@@ -44,6 +45,7 @@ MENDS = (
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),
     (re.compile(r'class="bd-sidebar-primary bd-sidebar"'), r'\g<0> role="navigation" aria-label="The book"'),
     (re.compile(r'class="search-button__wrapper"'), r'\g<0> role="search"'),
+    (re.compile(r'<a href="[^"]*?([^"/]+)"(?=[^>]*btn-download-source)'), r'\g<0> download="\1"'),
     (re.compile(r"<dl>(?=\s*<dd>)"), '<dl role="presentation">'),
     (re.compile(r'<summary(?=><span class="toctree-toggle")'), r'\g<0> aria-label="The pages below"'),
 )

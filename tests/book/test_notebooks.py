@@ -1,10 +1,6 @@
 """The notebooks' form: what CONTRIBUTING.md asks for and `pytest --nbval` cannot see."""
 
 import ast
-import importlib.util
-import subprocess
-import sys
-import types
 from pathlib import Path
 
 import nbformat
@@ -96,32 +92,6 @@ def problems(notebook):
 def test_notebook_keeps_the_rules(path):
     found = problems(nbformat.read(path, as_version=4))
     assert not found, "\n".join(["run `make notebooks`, or mend:", *found])
-
-
-# The first cell: on Colab it installs the library and nothing else; elsewhere it does nothing.
-
-
-def run_first_cell(path, monkeypatch, on_colab):
-    """Run the first code cell as on Colab or as here; return the commands it would have run."""
-    commands = []
-    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
-    if on_colab:
-        monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    exec(code_cells(nbformat.read(path, as_version=4))[0].source, {})
-    return commands
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_first_cell_does_nothing_here(path, monkeypatch):
-    assert run_first_cell(path, monkeypatch, on_colab=False) == []
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_first_cell_installs_the_library_alone_on_colab(path, monkeypatch):
-    (command,) = run_first_cell(path, monkeypatch, on_colab=True)
-    assert command[:4] == [sys.executable, "-m", "pip", "install"]
-    assert "--no-deps" in command
 
 
 def test_first_cell_is_the_same_in_all_notebooks():
