@@ -33,7 +33,7 @@ STYLE = """
 body { padding: 0; font-size: 10.5pt; }
 main > article { break-before: page; }
 h1, h2, h3 { break-after: avoid; }
-figure, img, table, div.math, .widget-place { break-inside: avoid; }
+figure, img, table, div.math { break-inside: avoid; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 details.solution > summary, .toggle-hidden { display: block; }
 .contents { list-style: none; padding: 0; }
