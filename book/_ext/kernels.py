@@ -48,4 +48,4 @@ def setup(app: Sphinx) -> dict:
 
 
 if __name__ == "__main__":
-    sys.exit("\n".join(refusals(sorted(BOOK.glob("*.ipynb")))))
+    sys.exit("\n".join(refusals(sorted(BOOK.glob("*.ipynb")))) or None)

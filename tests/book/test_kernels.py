@@ -1,5 +1,8 @@
 """A notebook that was saved with a kernel of one's own is refused in words, before anything waits for it."""
 
+import subprocess
+import sys
+
 import kernels
 import nbformat
 import pytest
@@ -30,3 +33,7 @@ def test_another_is_refused_with_the_way_out(book):
     saved(book, "03.ipynb", kernelspec={"name": "my-env", "display_name": "my-env (3.12)"})
     with pytest.raises(ExtensionError, match=r"^03\.ipynb .*'my-env'.*run `make notebooks`\.$"):
         kernels.refuse(None)
+
+
+def test_the_makefile_goes_on_when_there_is_nothing_to_refuse():
+    subprocess.run([sys.executable, kernels.__file__], check=True)

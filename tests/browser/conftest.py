@@ -15,6 +15,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
 from chromium import NoChromiumError, find_chromium
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
@@ -23,6 +24,8 @@ expect.set_options(timeout=20_000)  # milliseconds: a busy machine is slow, and 
 ROOT = Path(__file__).parents[2]
 SITE = Path(os.environ.get("BOOK_SITE", ROOT / "_build" / "html"))
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("book/**/*.html"))
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+PERMITTED = tuple(CONFIG["sphinx"]["config"].get("permitted_hosts", ()))
 ARGUMENTS = [
     "--no-sandbox",  # containers, where CI runs, have none
     "--no-first-run",
@@ -116,8 +119,9 @@ def watch(page: Page, problems: list[str]) -> None:
 
 
 def stay_local(context: BrowserContext) -> None:
-    """Refuse every request to another machine."""
+    """Refuse every request to another machine; a host that pages may ask answers with nothing."""
     context.route(lambda url: not url.startswith(LOCAL), lambda route: route.abort())
+    context.route(lambda url: url.startswith(PERMITTED), lambda route: route.fulfill(body=""))
 
 
 @pytest.fixture
