@@ -3,6 +3,7 @@
 import ast
 from pathlib import Path
 
+import kernels
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -83,6 +84,8 @@ def alt_text(cell):
 def problems(notebook):
     """All that is wrong with a notebook, one line each."""
     found = ["widget state is stored"] if "widgets" in notebook.metadata else []
+    kernel = notebook.metadata.get("kernelspec", {}).get("name", kernels.NAME)
+    found += [f"the kernel is {kernel!r}"] if kernel != kernels.NAME else []
     for number, cell in enumerate(code_cells(notebook), start=1):
         found += cell_problems(cell, number)
     return found
