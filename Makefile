@@ -10,10 +10,15 @@ JCACHE := JUPYTERCACHE=$(CACHE) $(BIN)/jcache
 # order on every machine, so the checked numbers in the notebooks are the same everywhere.
 export OMP_NUM_THREADS := 1
 
-# Settings of the builder's own would go into the pages: matplotlib's backend and rc file, IPython's profile.
-unexport MPLBACKEND
+# Settings of the builder's own would go into the pages, or stop the build: modules and scripts that Python runs
+# first, matplotlib's backend and rc file, IPython's profile, other kernels, where pip installs. Text is UTF-8.
+unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONWARNINGS MPLBACKEND JUPYTER_PATH JUPYTER_CONFIG_PATH
+unexport PIP_TARGET PIP_PREFIX PIP_REQUIRE_HASHES SOURCE_DATE_EPOCH
+export PYTHONUTF8 := 1
 export MATPLOTLIBRC := /dev/null
 export IPYTHONDIR := $(CURDIR)/_build/.ipython
+export JUPYTER_CONFIG_DIR := $(CURDIR)/_build/.jupyter
+export PIP_USER := 0
 
 # What the pages depend on and Sphinx does not watch: code that cells import, and what goes into every page.
 LIBRARY := $(shell find diffusion_lib -name '*.py' -o -name '*.js' -o -name '*.css' -o -name '*.wasm')
@@ -25,15 +30,22 @@ DRESS := _config.yml _toc.yml $(shell find book/_ext book/assets -type f -not -n
 help:  ## this list
 	@awk -F ':.*## +' '/^[a-z-]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' Makefile
 
+# The programs in .venv begin with its path: where the folder has another by now, .venv is set up anew.
+INSTALLED_AT := $(shell cat .venv/.installed 2> /dev/null)
+ifneq ($(INSTALLED_AT),$(CURDIR))
+.PHONY: .venv/.installed
+endif
+
 .venv/.installed: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 14) else \
 		f"This book needs Python 3.11, 3.12 or 3.13; $(PYTHON) is {v[0]}.{v[1]}. Try: make PYTHON=python3.12 ...")'
 	@echo "Setting up .venv (a minute or two, once)"
+	@test ! -e $@ || test "$$(cat $@)" = "$$(pwd -P)" || rm -rf .venv
 	@# The newest pip: that of Python 3.11 takes half a minute more. It passes on what setuptools says: hence -qq.
 	@$(PYTHON) -m venv --upgrade-deps .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.txt
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
-	@touch $@
+	@pwd -P > $@
 
 # Executed notebooks are cached by their own text; when the library changes, all of them run again.
 _build/.library: requirements.txt $(LIBRARY)
@@ -58,7 +70,9 @@ _build/.dress: _build/.library _build/evidence.json $(DRESS)
 book: .venv/.installed _build/.dress  ## execute the notebooks and build the book into _build/html
 	@# The notebooks that are not in the cache, several at a time. One that fails here is not cached: the build
 	@# runs it once more, and says which cell failed and why.
-	@yes 2> /dev/null | $(JCACHE) notebook add book/*.ipynb > _build/execution.log 2>&1
+	@$(BIN)/python book/_ext/kernels.py
+	@yes 2> /dev/null | $(JCACHE) notebook add book/*.ipynb > _build/execution.log 2>&1 || \
+		{ cat _build/execution.log; exit 1; }
 	@$(JCACHE) project execute -e local-parallel -t 120 >> _build/execution.log 2>&1 || true
 	@# A page that was read with a warning counts as read: after a failure Sphinx must read all of them again.
 	@$(BIN)/jupyter-book build -W --keep-going -q . || { rm -rf _build/.doctrees _build/html; exit 1; }

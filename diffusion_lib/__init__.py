@@ -9,3 +9,22 @@ training        one loop for all models
 measure         how good samples are, beside their noise floor
 show            figures, step-throughs, live training
 """
+
+import sys
+
+# The least versions, as in pyproject.toml: notebooks bring the library where no installer has checked them.
+PYTHON, TORCH = (3, 11), (2, 3)
+
+if sys.version_info < PYTHON:
+    raise ImportError(
+        f"diffusion_lib needs Python {PYTHON[0]}.{PYTHON[1]} or newer; this is {sys.version.split()[0]}"
+    )
+try:
+    import torch
+except ModuleNotFoundError as error:
+    how = "'Get started' on pytorch.org says how to install it"
+    raise ModuleNotFoundError(f"diffusion_lib needs PyTorch: {how}", name=error.name) from error
+if tuple(map(int, torch.__version__.split(".")[:2])) < TORCH:
+    raise ImportError(
+        f"diffusion_lib needs PyTorch {TORCH[0]}.{TORCH[1]} or newer; this is {torch.__version__}"
+    )

@@ -26,18 +26,31 @@ KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-# Colab opens a notebook without its repository, so pip fetches the library from the book's public address. As
-# long as there is none, the cell serves those who bring the whole folder to Colab.
+# Also in a kernel that is not .venv's, a notebook of this folder uses the library of this folder.
 FIRST_CELL = """\
-# Colab has PyTorch, but not this book's library. Elsewhere, this does nothing.
-import importlib.util
-import subprocess
+# Finds the book's library beside this folder, or says why it can't.
 import sys
+from pathlib import Path
 
-if "google.colab" in sys.modules and not importlib.util.find_spec("diffusion_lib"):
-    library = "{library}"
-    install = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", library]
-    subprocess.run(install, check=True)"""
+book_library = Path("../diffusion_lib").resolve()
+if book_library.is_dir():
+    sys.path.insert(0, str(book_library.parent))
+{on_colab}try:
+    import diffusion_lib.measure
+    import diffusion_lib.show
+except ImportError as error:
+    advice = "The book's own has it all: make book, then .venv/bin/jupyter lab book"
+    here = f"in this kernel, {{sys.executable}}"
+    raise ImportError(f"{{error}}, {{here}}. {{advice}}.") from error
+if book_library.is_dir() and not book_library.samefile(diffusion_lib.__path__[0]):
+    raise ImportError("Another diffusion_lib is imported: restart the kernel.")"""
+# Colab opens a notebook without its repository, so pip fetches the library from the book's public address,
+# and leaves Colab's own packages as they are.
+ON_COLAB = """\
+elif "google.colab" in sys.modules:
+    library = "git+{url}@{branch}"
+    !{{sys.executable}} -m pip install -q --no-deps {{library}}
+"""
 
 
 class NotebookError(Exception):
@@ -56,7 +69,7 @@ def load(path: Path) -> NotebookNode:
 def first_cell(book: Path = BOOK) -> str:
     """The source of each notebook's first code cell, which depends on `repository` in _config.yml."""
     repository = yaml.safe_load((book.parent / "_config.yml").read_text(encoding="utf-8"))["repository"]
-    return FIRST_CELL.format(library="git+{url}@{branch}".format(**repository) if repository["url"] else "..")
+    return FIRST_CELL.format(on_colab=ON_COLAB.format(**repository) if repository["url"] else "")
 
 
 def execute(notebook: NotebookNode, folder: Path, name: str, seconds: float = CELL_SECONDS) -> None:

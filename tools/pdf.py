@@ -1,6 +1,6 @@
 """Print the built book to one PDF, _build/diffusion-from-scratch.pdf: cover, contents, and every page.
 
-    python tools/pdf.py    (after `make book`; needs Chromium, or its path in CHROMIUM)
+    python tools/pdf.py    (after `make book`; needs Chromium)
 
 The articles of the pages are put into one document, which Chromium prints with its own equations and the key
 frames of the widgets. It is printed twice: the outline of the first print says on which page each section
@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from bs4 import BeautifulSoup, Tag
+from chromium import NoChromiumError, find_chromium
 from playwright.sync_api import Page, sync_playwright
 from pypdf import PdfReader, PdfWriter
-from screenshot import find_chromium
 
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "_build" / "html" / "book"
@@ -33,7 +33,7 @@ STYLE = """
 body { padding: 0; font-size: 10.5pt; }
 main > article { break-before: page; }
 h1, h2, h3 { break-after: avoid; }
-figure, img, table, div.math, .widget-place { break-inside: avoid; }
+figure, img, table, div.math { break-inside: avoid; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 details.solution > summary, .toggle-hidden { display: block; }
 .contents { list-style: none; padding: 0; }
@@ -169,11 +169,14 @@ def main() -> None:
     if not BOOK.exists():
         sys.exit(f"{BOOK.relative_to(ROOT)} does not exist: run `make book` first.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=find_chromium(playwright), args=["--no-sandbox"])
         print_book(browser.new_page(color_scheme="light"))
         browser.close()
     print(f"{PDF.relative_to(ROOT)}: {len(PdfReader(PDF).pages)} pages")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except NoChromiumError as error:
+        sys.exit(str(error))

@@ -1,21 +1,19 @@
 """Take the README's picture of the start page.
 
-    python tools/screenshot.py    (after `make book`; needs Chromium, or its path in CHROMIUM)
+    python tools/screenshot.py    (after `make book`; needs Chromium)
 
 Writes book/assets/screenshot.png: the page on a desktop, its first widget most of the way through its frames.
 """
 
-import os
-import shutil
 import sys
 from pathlib import Path
 
+from chromium import NoChromiumError, find_chromium
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "_build" / "html" / "book" / "index.html"
 PICTURE = ROOT / "book" / "assets" / "screenshot.png"
-NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
 SIZE = {"width": 1280, "height": 800}
 SHARE = 0.75  # of the widget's frames: noise on its way to data
 
@@ -25,18 +23,12 @@ SET_SLIDER = """(slider, share) => {
 }"""
 
 
-def find_chromium() -> str:
-    """The path of Chromium; exit with a hint where there is none."""
-    found = [path for path in map(shutil.which, [os.environ.get("CHROMIUM", ""), *NAMES]) if path]
-    return found[0] if found else sys.exit("No Chromium found: install it, or set CHROMIUM to its path.")
-
-
 def main() -> None:
     """Open the built start page in headless Chromium and store what it shows."""
     if not PAGE.exists():
         sys.exit(f"{PAGE.relative_to(ROOT)} does not exist: run `make book` first.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=find_chromium(playwright), args=["--no-sandbox"])
         # With reduced motion the widget waits for the slider instead of playing by itself.
         page = browser.new_page(viewport=SIZE, color_scheme="light", reduced_motion="reduce")
         page.goto(PAGE.as_uri())
@@ -49,4 +41,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except NoChromiumError as error:
+        sys.exit(str(error))

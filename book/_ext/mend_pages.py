@@ -14,16 +14,19 @@
 - An entry of the bibliography becomes an item of the list it stands in; the column with logo and chapters and
   the field for searching become landmarks, as screen readers expect; what opens a part of the contents has a
   name; the arguments of a signature are lines, not a list of definitions.
+- A download link saves the file, where the browser would show it, whatever type the server says it has.
 
-Last, each page gets a Content-Security-Policy: it says which code the page may run (the book's files, and its
-own lines of code, known by their hash), and that nothing is loaded from elsewhere.
+Last, each page gets its Content-Security-Policy (page_policy.py). What it will refuse is a warning, which
+`make book` makes an error: a browser would leave it out without a word.
 """
 
-import base64
-import hashlib
-import html
 import re
 from pathlib import Path
+
+from page_policy import blocked, handlers, protect
+from sphinx.util import logging
+
+logger = logging.getLogger(__name__)
 
 CHOOSE_THEME = """{
       const mode = localStorage.getItem("mode") || "auto";
@@ -46,27 +49,13 @@ MENDS = (
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),
     (re.compile(r'class="bd-sidebar-primary bd-sidebar"'), r'\g<0> role="navigation" aria-label="The book"'),
     (re.compile(r'class="search-button__wrapper"'), r'\g<0> role="search"'),
+    (re.compile(r'<a href="[^"]*?([^"/]+)"(?=[^>]*btn-download-source)'), r'\g<0> download="\1"'),
     (re.compile(r"<dl>(?=\s*<dd>)"), '<dl role="presentation">'),
     (re.compile(r'<summary(?=><span class="toctree-toggle")'), r'\g<0> aria-label="The pages below"'),
 )
 
 STATIC = re.compile(r'href="(?P<path>[^"]*_static/)styles/theme\.css')
 FIRST_SCRIPT = re.compile(r'<script data-cfasync="false">')
-
-INLINE_SCRIPT = re.compile(r"<script(?P<options>[^>]*)>(?P<code>.*?)</script>", re.DOTALL)
-TAG = re.compile(r"<[a-z](?:[^<>\"]|\"[^\"]*\")*>")
-HANDLER = re.compile(r"\son[a-z]+=\"(?P<code>[^\"]*)\"")
-HEAD = re.compile(r'<meta charset="utf-8" ?/?>')
-# A page opened as a file has an address that not all browsers count as 'self'.
-OWN_FILES = "'self' file:"
-# Where a reader can train a model: WebAssembly may be compiled, which is no JavaScript from text, and a
-# worker may be made of the page's own script.
-TRAINER = re.compile(r'<script [^>]*src="[^"]*_static/trainer\.js')
-TRAINS = (" 'wasm-unsafe-eval'", "; worker-src 'self' blob:")
-POLICY = (
-    "default-src 'none'; script-src {own} 'unsafe-hashes' {code}{wasm}; style-src {own} 'unsafe-inline'; "
-    "img-src {own} data:; font-src {own}; connect-src 'self'; form-action {own}; base-uri 'none'{worker}"
-)
 
 
 def mend(text):
@@ -79,42 +68,37 @@ def mend(text):
     return text
 
 
-def handlers(text):
-    """The code of a page's attributes, such as onclick."""
-    return [html.unescape(code) for tag in TAG.findall(text) for code in HANDLER.findall(tag)]
-
-
-def protect(text, known):
-    """The page's text with a policy that permits its own scripts and the known handlers, no other code."""
-    scripts = [match for match in INLINE_SCRIPT.finditer(text) if " src=" not in match["options"]]
-    codes = [match["code"] for match in scripts if " type=" not in match["options"]]
-    code = " ".join(dict.fromkeys(hashed(code) for code in [*codes, *known]))
-    wasm, worker = TRAINS if TRAINER.search(text) else ("", "")
-    policy = POLICY.format(own=OWN_FILES, code=code, wasm=wasm, worker=worker)
-    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}" />'
-    return HEAD.sub(rf"\g<0>\n    {meta}", text, count=1)
-
-
-def hashed(code):
-    """Inline code as a policy names it."""
-    digest = hashlib.sha256(code.encode()).digest()
-    return f"'sha256-{base64.b64encode(digest).decode()}'"
-
-
 def mend_pages(app, exception):
-    """Rewrite the built pages."""
+    """Rewrite the built pages, and warn of what they ask for in vain."""
     if exception or app.builder.format != "html":
         return
+    permitted = app.config.permitted_hosts
     pages = {page: page.read_text(encoding="utf-8") for page in Path(app.outdir).rglob("*.html")}
     # The search page reads the others, handlers and all, to quote from them.
     known = sorted({code for text in pages.values() for code in handlers(text)})
     for page, text in pages.items():
         if "Content-Security-Policy" not in text:
-            page.write_text(protect(mend(text), known), encoding="utf-8")
+            text = mend(text)
+            page.write_text(protect(text, known, permitted), encoding="utf-8")
+        warn(page.relative_to(app.outdir).with_suffix("").as_posix(), text, permitted)
+
+
+def warn(page, text, permitted):
+    """Say what the policy will refuse on a page, and how to permit it."""
+    for address, directive in blocked(text, permitted):
+        logger.warning(
+            "the page's Content-Security-Policy (%s) blocks %s: put the file into the book, or permit its "
+            "host under permitted_hosts in _config.yml, as CONTRIBUTING.md shows",
+            directive,
+            address[:200],
+            location=page,
+            type="page_policy",
+        )
 
 
 def setup(app):
     """Register with Sphinx."""
+    app.add_config_value("permitted_hosts", {}, "html", types=[dict])
     app.add_js_file("print.js", loading_method="defer")
     app.connect("build-finished", mend_pages, priority=900)  # when nobody else changes a page any more
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,7 +1,8 @@
 """Sphinx extension: a page's notebook can be downloaded, carries the library, and runs wherever PyTorch is.
 
-The first code cell of a notebook makes `import diffusion_lib` work. In the copy that a page offers for
-download this cell holds the library's wheel as text, so that neither this repository nor a network is needed.
+In the copy that a page offers, the first code cell holds the library's wheel as text, so that neither this
+repository nor a network is needed (first_cell.py). The text is plain Markdown (plain_markdown.py), with
+numbers and references as on the page, and code that the page folds is folded.
 
 The pages link to Colab, too, once `repository.url` is set in _config.yml.
 """
@@ -16,63 +17,46 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from copy import deepcopy
-from functools import cache
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import first_cell
 import nbformat
+from docutils import nodes
+from docutils.frontend import get_default_settings
+from docutils.utils import Reporter, new_document
 from IPython.core.inputtransformer2 import TransformerManager
+from markdown_it.renderer import RendererHTML
+from myst_parser.parsers.mdit import create_md_parser
+from myst_parser.parsers.sphinx_ import MystParser
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
+from plain_markdown import NotPlainError, Translator
+from pybtex.backends.markdown import Backend
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.errors import ExtensionError
+from sphinx.util.docutils import sphinx_domains
 
 LIBRARY = "diffusion_lib"
 BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE")
 EPOCH = "315532800"  # 1980, the first year a zip file knows: the same files give the same wheel at any time
-
-
-# The text of this function goes into the notebooks, so it brings its own imports.
-def install(name: str, needed: dict[str, str], wheel: str) -> None:
-    """Install what is missing: packages of `needed`, {module: package}, and the library from its wheel."""
-    import base64
-    import importlib
-    import subprocess
-    import sys
-    from importlib.util import find_spec
-    from pathlib import Path
-    from tempfile import TemporaryDirectory
-
-    pip = [sys.executable, "-m", "pip", "install", "-q"]
-    missing = [package for module, package in needed.items() if not find_spec(module)]
-    if "torch" in missing:
-        raise ModuleNotFoundError("This notebook needs PyTorch: 'Get started' on pytorch.org says how.")
-    if missing and subprocess.run([*pip, *missing]).returncode:
-        raise ModuleNotFoundError(f"pip could not install {', '.join(missing)}. Is there a network?")
-    if not find_spec("diffusion_lib"):
-        with TemporaryDirectory() as folder:
-            Path(folder, name).write_bytes(base64.b64decode(wheel))
-            subprocess.run([*pip, "--no-deps", "--no-index", str(Path(folder, name))], check=True)
-    importlib.invalidate_caches()
-
-
 CELL = '''\
 # @title The book's library: run this cell first
-# This notebook brings the library of its book along: the long text at the end of this cell. Where the
-# library, or a package that it needs, is not installed, this cell installs it. Elsewhere it does nothing.
+{code}
 
-{function}
-
-
-install("{name}", {needed}, """
-{wheel}""")'''
-# Collapsed in JupyterLab and VS Code; on Colab, only the title is shown.
-HIDDEN = {"jupyter": {"source_hidden": True}, "cellView": "form"}
+bring_library("""
+{wheel}""")
+bring_packages({needed})'''
+ROUND = str.maketrans("[]", "()")  # the page's brackets are links; without these, they only look odd
+FOLDED = {"hide-input", "remove-cell"}  # the tags of code that the page folds, or leaves out
 
 
-def build_wheel(project: Path) -> tuple[str, bytes]:
-    """The library's wheel, its name and content, built in a folder of its own and without a network."""
+def build_wheel(project: Path) -> bytes:
+    """The library's wheel, built in a folder of its own and without a network."""
     with TemporaryDirectory() as folder:
         source = Path(folder, "source")
         shutil.copytree(project / LIBRARY, source / LIBRARY, ignore=shutil.ignore_patterns("__pycache__"))
@@ -82,7 +66,7 @@ def build_wheel(project: Path) -> tuple[str, bytes]:
         command = [sys.executable, "-m", "pip", "wheel", *options, str(source)]
         subprocess.run(command, check=True, env=os.environ | {"SOURCE_DATE_EPOCH": EPOCH})
         (wheel,) = Path(folder).glob("*.whl")
-        return wheel.name, wheel.read_bytes()
+        return wheel.read_bytes()
 
 
 @cache
@@ -102,22 +86,67 @@ def needed(sources: Iterable[str]) -> dict[str, str]:
     return {module: packages()[module][0] for module in sorted(modules - sys.stdlib_module_names - {LIBRARY})}
 
 
-def stand_alone(notebook: NotebookNode, library: Path, wheel: tuple[str, bytes]) -> NotebookNode:
-    """A copy of the notebook whose first code cell installs the library from the wheel (name, content)."""
+def fold(cell: NotebookNode, title: str = "") -> None:
+    """Fold the cell's code in JupyterLab and VS Code; on Colab, only its title is shown, if it has one."""
+    cell.metadata.update({"jupyter": {"source_hidden": True}, "cellView": "form"})
+    if title and not cell.source.startswith("%%"):
+        cell.source = f"# @title {title}\n{cell.source}"
+
+
+def stand_alone(notebook: NotebookNode, translator: Translator, library: Path, wheel: bytes) -> NotebookNode:
+    """A copy of the notebook in plain Markdown, whose first code cell brings the library, as a wheel."""
     notebook = deepcopy(notebook)
     first, *others = (cell for cell in notebook.cells if cell.cell_type == "code")
     python = TransformerManager().transform_cell  # %magic and !command as Python
     sources = [python(cell.source) for cell in others]
     sources += [path.read_text(encoding="utf-8") for path in library.rglob("*.py")]
-    name, content = wheel
     first.source = CELL.format(
-        function=inspect.getsource(install).rstrip(),
-        name=name,
+        code=inspect.getsource(first_cell).rstrip(),
         needed=json.dumps(needed(sources)),
-        wheel=base64.encodebytes(content).decode(),
+        wheel=base64.encodebytes(wheel).decode(),
     )
-    first.metadata.update(HIDDEN)
+    cells, notebook.cells = notebook.cells, []
+    for cell, solution in translator.cells(cells):
+        notebook.cells.append(cell)
+        if solution:
+            cell.outputs, cell.execution_count = [], None  # they would stand open under the question
+        if solution or FOLDED & set(cell.metadata.get("tags", [])):
+            fold(cell, solution)
     return notebook
+
+
+def words(app: Sphinx, page: str, role: str) -> str:
+    """What a role, as it is written in MyST, says on a page, in plain Markdown."""
+    app.env.prepare_settings(page)
+    settings = get_default_settings(MystParser)
+    settings.env, settings.halt_level = app.env, Reporter.WARNING_LEVEL
+    document = new_document(app.env.doc2path(page), settings)
+    parser = MystParser()
+    parser.set_application(app)
+    with sphinx_domains(app.env):
+        parser.parse(role, document)
+    app.env.resolve_references(document, page, app.builder)
+    text = markdown(document[0])  # behind this paragraph, extensions add scripts
+    return text.translate(ROUND) if role.startswith("{cite:") else text
+
+
+def markdown(node: nodes.Node) -> str:
+    """A role's text, with its code as code."""
+    if isinstance(node, nodes.literal):
+        return f"`{node.astext()}`"
+    if isinstance(node, nodes.Text):
+        return node.astext()
+    return "".join(map(markdown, node.children))
+
+
+def references(app: Sphinx, page: str) -> list[NotebookNode]:
+    """A cell with the entries of what the page cites, if any: a notebook has no page of references."""
+    cited = app.env.get_domain("cite")
+    keys = {target.key for ref in cited.citation_refs if ref.docname == page for target in ref.targets}
+    found = [citation.formatted_entry.text for citation in cited.citations if citation.key in keys]
+    entries = {text.render(Backend()) for text in found}
+    source = "\n".join(["## References", "", *(f"- {entry}" for entry in sorted(entries))])
+    return [new_markdown_cell(source)] if entries else []
 
 
 def write_notebooks(app: Sphinx, exception: Exception | None) -> None:
@@ -129,7 +158,14 @@ def write_notebooks(app: Sphinx, exception: Exception | None) -> None:
     wheel = build_wheel(Path(app.confdir))
     for path, page in notebooks.items():
         notebook = nbformat.read(app.env.doc2path(page), as_version=4)
-        nbformat.write(stand_alone(notebook, Path(app.confdir, LIBRARY), wheel), path)
+        parser = create_md_parser(app.env.myst_config, RendererHTML)
+        try:
+            translator = Translator(parser, partial(words, app, page))
+            copy = stand_alone(notebook, translator, Path(app.confdir, LIBRARY), wheel)
+        except NotPlainError as error:
+            raise ExtensionError(f"{page}: {error} has no form in the notebook to download") from error
+        copy.cells += references(app, page)
+        nbformat.write(copy, path)
 
 
 def link_to_colab(app: Sphinx, config: Config) -> None:

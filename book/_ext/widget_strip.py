@@ -18,7 +18,15 @@ SIDE, WIDE = 190 * PX, 640 * PX  # the height of a panel, and the width of one t
 MOST_POINTS = 300  # of a layer; a recording has up to 1,000 points
 FONT, SMALL_FONT = 12 * PX, 10 * PX
 FAINT, FAINT_TEXT = 0.3, 0.7  # as in stepper.js
+CHARACTER = 0.65 * SMALL_FONT  # hardly a font's digits are wider
 ANCHORS = {"left": "start", "right": "end"}
+# As in stepper.js: the width of a legend's mark in a box of height 12, and its path.
+MARKS = {
+    "points": (10, "M5 6h0"),
+    "curve": (22, "M1 6h20"),
+    "ellipses": (22, "M2 6a9 5 0 1 0 18 0a9 5 0 1 0-18 0z"),
+    "arrows": (22, "M1 6h14M14 2.5l6.5 3.5l-6.5 3.5z"),
+}
 
 
 def strip(content: dict[str, Any], coordinates: bytes) -> str:
@@ -69,16 +77,20 @@ def _legend(content: dict[str, Any]) -> str:
     """The named kinds of marks, as the widget lists them."""
     layers = [*content["background"], *(layer for frame in content["frames"] for layer in frame["layers"])]
     named = dict.fromkeys(
-        (la["kind"], la["role"], la["name"], " stepper-dashed" * bool(la.get("dashed")))
+        (la["kind"], la["role"], " stepper-dashed" * bool(la.get("dashed")), la["name"])
         for la in layers
         if la.get("name")
     )
-    marks = (
-        f'<span><i class="stepper-mark stepper-{kind}{dashed}" style="color: var(--stepper-{role})"></i>'
-        f"{html.escape(name)}</span>"
-        for kind, role, name, dashed in named
+    entries = (f"<span>{_mark(*look)}{html.escape(name)}</span>" for *look, name in named)
+    return f'<span class="stepper-legend">{"".join(entries)}</span>'
+
+
+def _mark(kind: str, role: str, dashed: str) -> str:
+    width, path = MARKS[kind]
+    return (
+        f'<svg class="stepper-mark stepper-{kind}{dashed}" style="color: var(--stepper-{role})" '
+        f'viewBox="0 0 {width} 12" aria-hidden="true"><path d="{path}"></path></svg>'
     )
-    return f'<span class="stepper-legend">{"".join(marks)}</span>'
 
 
 class _Plot:
@@ -90,9 +102,12 @@ class _Plot:
         self.height = round(self.width / panel["aspect"])
         ticks, labels = panel["ticks"], panel["labels"]
         around = 6 * PX if any(ticks) else 0
-        left = around + PX * (28 * bool(ticks[1]) + 14 * bool(labels[1]))
+        across, beside = (CHARACTER * max((len(text) for _, text in side), default=0) for side in ticks)
+        overhang = across / 2  # of the first and the last tick's label along x
+        left = max(around + beside + PX * (4 * bool(ticks[1]) + 14 * bool(labels[1])), overhang)
         bottom = around + PX * (15 * bool(ticks[0]) + 14 * bool(labels[0]))
-        room = np.array([self.width - left - 2 * around, self.height - bottom - around])
+        right = max(2 * around, overhang)
+        room = np.array([self.width - left - right, self.height - bottom - around])
         units = np.array([panel["x"][1] - panel["x"][0], panel["y"][1] - panel["y"][0]])
         self.size = units * (room / units).min() if panel["equal"] else room
         self.corner = np.array([left, around]) + (room - self.size) / 2

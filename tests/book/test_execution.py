@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -63,15 +64,54 @@ def test_a_failing_or_slow_cell_is_named(tmp_path, source, seconds, message):
         notebooks.execute(notebook, tmp_path, "demo.ipynb", seconds=seconds)
 
 
+ROOT = Path(__file__).parents[2]
+OWN = [
+    "IPYTHONDIR",
+    "JUPYTER_CONFIG_DIR",
+    "JUPYTER_CONFIG_PATH",
+    "JUPYTER_PATH",
+    "MATPLOTLIBRC",
+    "MPLBACKEND",
+    "PIP_PREFIX",
+    "PIP_REQUIRE_HASHES",
+    "PIP_TARGET",
+    "PIP_USER",
+    "PYTHONHOME",
+    "PYTHONPATH",
+    "PYTHONSTARTUP",
+    "PYTHONUTF8",
+    "PYTHONWARNINGS",
+    "SOURCE_DATE_EPOCH",
+]
+
+
 def test_the_builders_own_settings_stay_out():
-    """A backend, a matplotlibrc or an IPython profile of one's own would change the figures, or lose them."""
-    own = {"MPLBACKEND": "Agg", "MATPLOTLIBRC": "/home/own/matplotlibrc", "IPYTHONDIR": "/home/own/.ipython"}
+    """They would change figures and dates, lose pictures, run other code first, or install elsewhere."""
     command = ["make", "--no-print-directory", "--eval", "show-env: ; @env", "show-env"]
-    root = Path(__file__).parents[2]
-    shown = subprocess.run(
-        command, cwd=root, env=os.environ | own, capture_output=True, text=True, check=True
+    own = os.environ | dict.fromkeys(OWN, "the builder's own")
+    shown = subprocess.run(command, cwd=ROOT, env=own, capture_output=True, text=True, check=True)
+    assert [line for line in shown.stdout.splitlines() if line.endswith("=the builder's own")] == []
+
+
+def test_in_a_folder_that_was_renamed_the_programs_are_set_up_anew(tmp_path):
+    """They begin with the path of the folder, which `make` cannot see by any file's date."""
+    here = tmp_path / "a bläck, 'old' book"
+    (here / ".venv").mkdir(parents=True)
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(ROOT / name, here)
+    (here / ".venv" / ".installed").write_text(f"{here}\n", encoding="utf-8")
+    question = ["make", "--question", ".venv/.installed"]
+    assert subprocess.run(question, cwd=here).returncode == 0
+    there = here.rename(tmp_path / "new")
+    assert subprocess.run(question, cwd=there).returncode == 1
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the folder is no clone")
+def test_lines_end_as_they_should_whatever_git_is_told(tmp_path):
+    """Hashes of files, scripts in pages and stored outputs depend on it."""
+    clone = ["git", "clone", "-q", "--depth=1", "-c", "core.autocrlf=true", "-c", "core.eol=crlf"]
+    subprocess.run([*clone, ROOT.as_uri(), tmp_path / "clone"], check=True)
+    ends = subprocess.run(
+        ["git", "ls-files", "--eol"], cwd=tmp_path / "clone", capture_output=True, text=True, check=True
     )
-    seen = dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
-    assert "MPLBACKEND" not in seen
-    assert seen["MATPLOTLIBRC"] == os.devnull
-    assert seen["IPYTHONDIR"] == str(root / "_build" / ".ipython")
+    assert [line for line in ends.stdout.splitlines() if "w/crlf" in line or "w/mixed" in line] == []

@@ -1,12 +1,9 @@
 """The notebooks' form: what CONTRIBUTING.md asks for and `pytest --nbval` cannot see."""
 
 import ast
-import importlib.util
-import subprocess
-import sys
-import types
 from pathlib import Path
 
+import kernels
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
@@ -87,6 +84,8 @@ def alt_text(cell):
 def problems(notebook):
     """All that is wrong with a notebook, one line each."""
     found = ["widget state is stored"] if "widgets" in notebook.metadata else []
+    kernel = notebook.metadata.get("kernelspec", {}).get("name", kernels.NAME)
+    found += [f"the kernel is {kernel!r}"] if kernel != kernels.NAME else []
     for number, cell in enumerate(code_cells(notebook), start=1):
         found += cell_problems(cell, number)
     return found
@@ -96,32 +95,6 @@ def problems(notebook):
 def test_notebook_keeps_the_rules(path):
     found = problems(nbformat.read(path, as_version=4))
     assert not found, "\n".join(["run `make notebooks`, or mend:", *found])
-
-
-# The first cell: on Colab it installs the library and nothing else; elsewhere it does nothing.
-
-
-def run_first_cell(path, monkeypatch, on_colab):
-    """Run the first code cell as on Colab or as here; return the commands it would have run."""
-    commands = []
-    monkeypatch.setattr(subprocess, "run", lambda command, **_: commands.append(command))
-    if on_colab:
-        monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
-        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    exec(code_cells(nbformat.read(path, as_version=4))[0].source, {})
-    return commands
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_first_cell_does_nothing_here(path, monkeypatch):
-    assert run_first_cell(path, monkeypatch, on_colab=False) == []
-
-
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_first_cell_installs_the_library_alone_on_colab(path, monkeypatch):
-    (command,) = run_first_cell(path, monkeypatch, on_colab=True)
-    assert command[:4] == [sys.executable, "-m", "pip", "install"]
-    assert "--no-deps" in command
 
 
 def test_first_cell_is_the_same_in_all_notebooks():

@@ -1,7 +1,7 @@
 """Stand-alone notebooks: what they carry, that they run on Colab's versions, and when pages link to Colab."""
 
+import ast
 import base64
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -9,7 +9,6 @@ import sys
 import zipfile
 from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
 
 import nbformat
 import notebooks
@@ -17,11 +16,17 @@ import pytest
 import standalone
 import yaml
 from colab import LAST_CELL, VERSIONS, Colab, execute
+from markdown_it.renderer import RendererHTML
+from myst_parser.config.main import MdParserConfig
+from myst_parser.parsers.mdit import create_md_parser
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from plain_markdown import Translator
 
 ROOT = Path(__file__).parents[2]
 CHAPTERS = sorted((ROOT / "book").glob("0*.ipynb"))
-WHEEL = ("diffusion_lib-0.0-py3-none-any.whl", b"any bytes " * 20)
+WHEEL = b"any bytes " * 20
+EXTENSIONS = {"colon_fence", "dollarmath"}
+FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}
 
 
 def small(*sources):
@@ -42,69 +47,62 @@ def library(tmp_path):
     return tmp_path
 
 
-def test_only_the_first_code_cell_changes(library):
+def copy_of(notebook, library=ROOT / "diffusion_lib", wheel=WHEEL):
+    """The stand-alone notebook, where a role says what it is about."""
+    parser = create_md_parser(MdParserConfig(enable_extensions=EXTENSIONS), RendererHTML)
+    translator = Translator(parser, lambda role: role.split("`")[1])
+    return standalone.stand_alone(notebook, translator, library, wheel)
+
+
+def test_a_notebook_in_plain_markdown_keeps_all_but_its_first_code_cell(library):
     notebook = small("x = 1", "print(x)")
     notebook.cells[-1].outputs = [new_output("stream", name="stdout", text="1\n")]
     before = nbformat.writes(notebook)
-    result = standalone.stand_alone(notebook, library, WHEEL)
+    result = copy_of(notebook, library)
     assert nbformat.writes(notebook) == before
     assert [cell for i, cell in enumerate(result.cells) if i != 1] == [notebook.cells[i] for i in (0, 2, 3)]
-    assert result.cells[1].metadata == {"tags": ["remove-cell"], **standalone.HIDDEN}
+    assert result.cells[1].metadata == {"tags": ["remove-cell"], **FOLDED}
     nbformat.validate(result)
 
 
-def first_cell_run(source, find_spec, run, monkeypatch):
-    """Run a stand-alone first cell with other answers to what is installed, and to pip's commands."""
-    monkeypatch.setattr(importlib.util, "find_spec", find_spec)
-    monkeypatch.setattr(subprocess, "run", run)
-    exec(source, {})
+def test_code_that_the_page_folds_or_leaves_out_is_folded(library):
+    notebook = small("plot()", "assert True", "model = 1")
+    for cell, tag in zip(notebook.cells[2:], ["hide-input", "remove-cell", "live"], strict=True):
+        cell.metadata["tags"] = [tag]
+    result = copy_of(notebook, library)
+    assert [FOLDED.items() <= cell.metadata.items() for cell in result.cells[2:]] == [True, True, False]
+    assert [cell.source for cell in result.cells[2:]] == ["plot()", "assert True", "model = 1"]
 
 
-@pytest.fixture
-def first_cell(library):
-    """The source of a first cell that needs torch and sklearn."""
-    return standalone.stand_alone(small("%time 1", "import sklearn.svm"), library, WHEEL).cells[1].source
+def test_a_solution_is_folded_has_a_title_and_shows_nothing_yet(library):
+    notebook = small("print(1)", "print(2)")
+    notebook.cells.insert(2, new_markdown_cell("```{solution-start} ex\n```\n\nAn idea."))
+    notebook.cells.insert(4, new_markdown_cell("```{solution-end}\n```"))
+    for cell in (notebook.cells[3], notebook.cells[5]):
+        cell.outputs = [new_output("stream", name="stdout", text="1\n")]
+    result = copy_of(notebook, library)
+    text, solution, after = result.cells[2:]
+    assert text.source == "<details>\n<summary>Solution to ex</summary>\n\nAn idea.\n\n</details>"
+    assert solution.source == "# @title Solution to ex\nprint(1)"
+    assert FOLDED.items() <= solution.metadata.items()
+    assert solution.outputs == []
+    assert after == notebook.cells[5]
+    nbformat.validate(result)
 
 
-def test_it_installs_the_wheel_that_it_carries(first_cell, monkeypatch):
-    seen = []
-
-    def run(command, **_):
-        seen.append((command, Path(command[-1]).name, Path(command[-1]).read_bytes()))
-
-    first_cell_run(first_cell, lambda name: name != "diffusion_lib" or None, run, monkeypatch)
-    ((command, *wheel),) = seen
-    assert tuple(wheel) == WHEEL
-    assert command[:4] == [sys.executable, "-m", "pip", "install"]
-    assert {"--no-deps", "--no-index"} < set(command)
-
-
-def test_it_does_nothing_where_all_is_installed(first_cell, monkeypatch):
-    first_cell_run(first_cell, lambda name: True, lambda *_, **__: pytest.fail("ran a command"), monkeypatch)
-
-
-def test_it_installs_missing_packages_or_says_that_it_cannot(first_cell, monkeypatch):
-    commands = []
-
-    def offline(command, **_):
-        commands.append(command)
-        return SimpleNamespace(returncode=1)
-
-    with pytest.raises(ModuleNotFoundError, match=r"could not install scikit-learn\. Is there a network\?"):
-        first_cell_run(first_cell, lambda name: name != "sklearn" or None, offline, monkeypatch)
-    assert [command[4:] for command in commands] == [["-q", "scikit-learn"]]
-
-
-def test_it_asks_for_pytorch_and_does_not_install_it(first_cell, monkeypatch):
-    run = lambda *_, **__: pytest.fail("ran a command")  # noqa: E731
-    with pytest.raises(ModuleNotFoundError, match="needs PyTorch"):
-        first_cell_run(first_cell, lambda name: None, run, monkeypatch)
+def test_the_first_cell_brings_the_wheel_and_names_the_packages(library):
+    source = copy_of(small("%time 1", "import sklearn.svm"), library).cells[1].source
+    calls = [statement.value for statement in ast.parse(source).body[-2:]]
+    assert [call.func.id for call in calls] == ["bring_library", "bring_packages"]
+    wheel, packages = [ast.literal_eval(call.args[0]) for call in calls]
+    assert base64.b64decode(wheel) == WHEEL
+    assert packages == {"sklearn": "scikit-learn", "torch": "torch"}
 
 
 @pytest.mark.slow
 def test_the_wheel_is_the_library_and_the_same_each_time():
-    name, content = standalone.build_wheel(ROOT)
-    assert (name, content) == standalone.build_wheel(ROOT)
+    content = standalone.build_wheel(ROOT)
+    assert content == standalone.build_wheel(ROOT)
     with zipfile.ZipFile(BytesIO(content)) as wheel:
         files = {path: wheel.read(path) for path in wheel.namelist() if path.startswith("diffusion_lib/")}
     here = [path for path in (ROOT / "diffusion_lib").rglob("*.*") if path.suffix in {".py", ".js", ".css"}]
@@ -123,14 +121,14 @@ def run_on_colab(tmp_path, monkeypatch):
     def run(notebook, lacks=()):
         colab = Colab(tmp_path, lacks)
         monkeypatch.setenv("JUPYTER_PATH", str(colab.folder))
-        result = standalone.stand_alone(notebook, ROOT / "diffusion_lib", standalone.build_wheel(ROOT))
+        result = copy_of(notebook, wheel=standalone.build_wheel(ROOT))
         result.cells.append(new_code_cell(LAST_CELL))
         folder = tmp_path / "empty"
         folder.mkdir()
         execute(result, folder)
         seen = json.loads(result.cells.pop().outputs[0].text)
         assert seen["versions"] == VERSIONS
-        assert Path(seen["library"]).is_relative_to(colab.packages)
+        assert Path(seen["library"]).parents[1].name.startswith("diffusion_lib-"), "the one it brought along"
         assert seen["custom widgets"], "without this, Colab draws no anywidget"
         assert seen["folder"] == str(folder)
         assert not [path for path in seen["path"] if Path(path).is_relative_to(ROOT)]
@@ -195,8 +193,8 @@ CONTENTS = "format: jb-book\nroot: book/page\n"
 COPIED = (*standalone.BUILT_FROM, "diffusion_lib", "book/_ext", "book/assets", "book/references.bib")
 
 
-def build(folder, url):
-    """Build a copy of the book that has the address `url` and one small page; return the page."""
+def build(folder, url="", text="# A page"):
+    """Build a copy of the book that has the address `url` and one small page with `text`; return the page."""
     (folder / "book").mkdir()
     for name in COPIED:
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -208,6 +206,7 @@ def build(folder, url):
     (folder / "_build").mkdir()
     (folder / "_build" / "evidence.json").write_text("{}", encoding="utf-8")
     notebook = small("1 + 1")
+    notebook.cells[0].source = text
     notebook.cells[1].source = notebooks.first_cell(folder / "book")
     nbformat.write(notebook, folder / "book" / "page.ipynb")
     command = [Path(sys.executable).with_name("jupyter-book"), "build", "-W", "--keep-going", "-q", "."]
@@ -218,18 +217,21 @@ def build(folder, url):
 
 @pytest.mark.long
 def test_the_page_offers_the_stand_alone_notebook_and_no_link_to_colab(tmp_path):
-    page = build(tmp_path, url="")
+    page = build(tmp_path)
     text = page.read_text(encoding="utf-8")
     assert 'href="../_sources/book/page.ipynb"' in text
     offered = nbformat.read(page.parent / "../_sources/book/page.ipynb", as_version=4)
-    expected = standalone.stand_alone(
-        nbformat.read(tmp_path / "book" / "page.ipynb", as_version=4),
-        tmp_path / "diffusion_lib",
-        standalone.build_wheel(tmp_path),
-    )
+    source = nbformat.read(tmp_path / "book" / "page.ipynb", as_version=4)
+    expected = copy_of(source, tmp_path / "diffusion_lib", standalone.build_wheel(tmp_path))
     assert offered == expected
     assert "colab" not in text.lower()
     assert "github" not in text.lower()
+
+
+@pytest.mark.long
+def test_the_build_stops_at_text_that_has_no_plain_form(tmp_path):
+    with pytest.raises(AssertionError, match="book/page: the directive note has no form in the notebook"):
+        build(tmp_path, text="# A page\n\n:::{note}\nText.\n:::")
 
 
 @pytest.mark.long

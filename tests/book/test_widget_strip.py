@@ -76,7 +76,9 @@ def test_key_frames_run_from_the_first_to_the_last_where_the_widget_starts():
     stepper = Stepper("Two", [Axis("a", [0, 1]), Axis("b", range(40))], frames, start=(1, 7))
     captions = [caption.text for caption in figure(stepper).iter("figcaption") if caption.text]
     assert captions == ["1, 0.", "1, 13.", "1, 26.", "1, 39."]
-    assert [mark.tail for mark in figure(stepper).iter("i")] == ["a & b"]
+    assert [mark.tail for mark in figure(stepper).iter("svg") if "stepper-mark" in mark.get("class", "")] == [
+        "a & b"
+    ]
 
 
 def test_a_sentence_that_does_not_say_where_it_is_gets_its_place():
@@ -84,6 +86,17 @@ def test_a_sentence_that_does_not_say_where_it_is_gets_its_place():
     stepper = Stepper("One", [Axis("t", [100, 10, 0])], frames)
     captions = [caption.text for caption in figure(stepper).iter("figcaption") if caption.text]
     assert captions == ["t = 100: Noise.", "At t = 10.", "t = 0: At t = 1."]
+
+
+def test_there_is_room_for_the_labels_of_ticks():
+    x_ticks, y_ticks = [(0, "0"), (4, "4,000,000")], [(0, "0"), (2, "0.00001×")]
+    panel = Panel(x=(0, 4), y=(0, 2), x_ticks=x_ticks, y_ticks=y_ticks, x_label="x", y_label="y", equal=False)
+    drawing = next(figure(Stepper("One", [Axis("t", [0])], [Frame("At 0.")], [panel])).iter("svg"))
+    width = float(drawing.get("viewBox").split()[2])
+    at = {text.text: float(text.get("x")) for text in drawing.iter("text")}
+    digit = 0.56 * widget_strip.SMALL_FONT  # as wide as most fonts have it
+    assert at["0.00001×"] - 8 * digit > at["y"], "a label is cut, or lies over the axis's name"
+    assert at["4,000,000"] + 4.5 * digit < width
 
 
 def test_panels_have_their_titles():

@@ -1,12 +1,11 @@
 """Opens the built book in Chromium, over HTTP and as files, and refuses each request to another machine.
 
 Where there is no Chromium or no built book the tests are skipped with the reason, or fail when `CI` is set.
-The browser is looked for at the path in `CHROMIUM`, then under its usual names; the book in the folder in
-`BOOK_SITE`, else in `_build/html`.
+`tools/chromium.py` says where the browser is looked for; the book is in the folder in `BOOK_SITE`, else in
+`_build/html`.
 """
 
 import os
-import shutil
 import sys
 import threading
 import time
@@ -16,6 +15,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import yaml
+from chromium import NoChromiumError, find_chromium
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
 expect.set_options(timeout=20_000)  # milliseconds: a busy machine is slow, and waiting costs nothing
@@ -23,7 +24,8 @@ expect.set_options(timeout=20_000)  # milliseconds: a busy machine is slow, and 
 ROOT = Path(__file__).parents[2]
 SITE = Path(os.environ.get("BOOK_SITE", ROOT / "_build" / "html"))
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("book/**/*.html"))
-NAMES = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"]
+CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+PERMITTED = tuple(CONFIG["sphinx"]["config"].get("permitted_hosts", ()))
 ARGUMENTS = [
     "--no-sandbox",  # containers, where CI runs, have none
     "--no-first-run",
@@ -59,11 +61,12 @@ def skip_or_fail(reason: str) -> None:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
-    found = [path for path in map(shutil.which, [os.environ.get("CHROMIUM", ""), *NAMES]) if path]
-    if not found:
-        skip_or_fail("no Chromium found: install it, or name it in the variable CHROMIUM")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found[0], args=ARGUMENTS)
+        try:
+            path = find_chromium(playwright)
+        except NoChromiumError as error:
+            skip_or_fail(str(error))
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
 
@@ -116,8 +119,9 @@ def watch(page: Page, problems: list[str]) -> None:
 
 
 def stay_local(context: BrowserContext) -> None:
-    """Refuse every request to another machine."""
+    """Refuse every request to another machine; a host that pages may ask answers with nothing."""
     context.route(lambda url: not url.startswith(LOCAL), lambda route: route.abort())
+    context.route(lambda url: url.startswith(PERMITTED), lambda route: route.fulfill(body=""))
 
 
 @pytest.fixture

@@ -3,12 +3,14 @@
 import base64
 import json
 import re
+from io import BytesIO
 
 import pytest
 from conftest import pixels, steppers, until
+from PIL import Image
 from playwright.sync_api import Locator, expect
 
-from diffusion_lib.show.widgets import Axis, Frame, Panel, Stepper, labels, points
+from diffusion_lib.show.widgets import Axis, Frame, Panel, Stepper, arrows, curve, ellipses, labels, points
 
 STATE = re.compile(r'(?<=widget-state\+json">).*?(?=</script>)', re.DOTALL)
 # Writes down what is written on canvases: text, font, alignment, opacity, and the place in CSS pixels.
@@ -36,7 +38,7 @@ def hero(open_page, served) -> Locator:
 def shown(open_page, served):
     """Shows a stepper in the place of the start page's, as a page without a kernel shows a recorded one."""
 
-    def show(stepper: Stepper, width: int = 1280) -> Locator:
+    def show(stepper: Stepper, width: int = 1280, **settings) -> Locator:
         def record(match):
             recorded = json.loads(match[0])
             for model in recorded["state"].values():
@@ -49,7 +51,7 @@ def shown(open_page, served):
             response = route.fetch()
             route.fulfill(response=response, body=STATE.sub(record, response.text()))
 
-        page = open_page("about:blank", width)
+        page = open_page("about:blank", width, **settings)
         page.add_init_script(SPY)
         page.route("**/index.html", replace)
         page.goto(served + "book/index.html")
@@ -94,6 +96,60 @@ def test_a_label_at_nan_is_not_written(shown):
     assert pixels(root) != without, "the label has left no ink"
     slider.press("Home")
     assert pixels(root) == without
+
+
+# Where each text on the canvas starts and ends, in CSS pixels.
+ENDS = """root => {
+  const context = root.querySelector("canvas").getContext("2d"), share = { left: 0, center: 0.5, right: 1 };
+  return written.filter(([text]) => text).map(([text, font, align, _, x]) => {
+    context.font = font;
+    const length = context.measureText(text).width, from = x - length * share[align];
+    return [text, from, from + length];
+  });
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_label_of_a_tick_is_cut(shown, width):
+    x_ticks, y_ticks = [(0, "0,000,000"), (4, "4,000,000")], [(0, "0"), (2, "0.00001×")]
+    right = Panel((0, 4), (0, 2), equal=False, x_ticks=x_ticks, y_ticks=y_ticks)
+    left = Panel((0, 4), (0, 2), equal=False, x_ticks=x_ticks)
+    for panel in (left, right):
+        root = shown(Stepper("Ticks", [Axis("t", [0])], [Frame("None.")], [panel]), width)
+        canvas = root.locator("canvas").bounding_box()
+        for text, start, end in root.evaluate(ENDS):
+            assert 0 <= start < end <= canvas["width"], f"{text} runs from {start} to {end}"
+
+
+# The ground of the panel, and that of the page.
+GROUND = """root => {
+  const canvas = root.querySelector("canvas"), [red, green, blue] = canvas.getContext("2d")
+    .getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data;
+  return [`rgb(${red}, ${green}, ${blue})`, getComputedStyle(document.body).backgroundColor];
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_forced_colours_marks_are_told_apart_on_the_readers_ground(shown, scheme):
+    x, y = [[0, 1]], [[1, 2]]
+    layers = [
+        points(x, "data", name="dots"),
+        points(x, "model", name="other dots"),
+        arrows(x, y, name="arrows"),
+        ellipses(x, 0.3, name="rings"),
+        curve([*x, *y], name="line"),
+        curve([*x, *y], dashed=True, name="dashes"),
+    ]
+    opposite = {"light": "dark", "dark": "light"}[scheme]
+    stepper = Stepper("Marks", [Axis("t", [0])], [Frame("All.", layers)])
+    root = shown(stepper, forced_colors="active", color_scheme=scheme)
+    root.page.evaluate("theme => { document.documentElement.dataset.theme = theme }", opposite)
+    pictures = [mark.screenshot() for mark in root.locator(".stepper-mark").all()]
+    assert len(set(pictures)) == len(layers)
+    assert all(len(Image.open(BytesIO(picture)).convert("RGB").getcolors()) > 1 for picture in pictures)
+    expect(root).to_have_attribute("data-theme", scheme)  # the system's ground is around it, not the page's
+    of_panel, of_page = root.evaluate(GROUND)
+    assert of_panel == of_page
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -1,10 +1,12 @@
 """Without scripts, and on paper, each widget is a strip of its key frames with their sentences."""
 
 import re
+from io import BytesIO
 
 import pytest
-from conftest import PAGES, SITE
+from conftest import PAGES, SITE, steppers
 from playwright.sync_api import expect
+from pypdf import PdfReader
 
 PLACE = re.compile(r'<div class="widget-place">.*?widget-view\+json">[^<]*</script></div>', re.DOTALL)
 STRIP = re.compile(r'<figure class="widget-strip.*</figure>', re.DOTALL)
@@ -55,3 +57,34 @@ def test_strips_are_what_is_printed(open_page, served):
         assert strip.evaluate("el => getComputedStyle(el).color") == "rgb(51, 51, 51)", "not for white paper"
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+
+def test_strips_have_the_legends_of_their_widgets(open_page, served):
+    page = open_page(served + "book/04_posterior.html")
+    steppers(page)
+    for place in page.locator(".widget-place").all():
+        drawn, on_paper = place.locator(".stepper-legend").all()
+        assert drawn.inner_html() == on_paper.inner_html()
+
+
+# The strip with nothing but empty paper above it, and words that stand nowhere else.
+ALONE = """([n, height]) => {
+  const space = document.createElement("div");
+  space.style.height = `${height}mm`;
+  const place = document.querySelectorAll(".widget-place")[n];
+  place.querySelector(".widget-strip .stepper-label").textContent = "TITLE";
+  place.querySelector(".strip-text").textContent = "SENTENCE";
+  document.body.replaceChildren(space, place);
+}"""
+
+
+@pytest.mark.parametrize(("name", "n"), [("04_posterior", 0), ("03_forward_process", 2)])
+def test_a_title_is_printed_with_its_first_frame(open_page, served, name, n):
+    page = open_page(f"{served}book/{name}.html")
+    steppers(page)
+    for height in range(150, 290, 10):
+        page.evaluate(ALONE, [n, height])
+        n = 0  # all others are gone
+        sheets = [sheet.extract_text() for sheet in PdfReader(BytesIO(page.pdf(format="A4"))).pages]
+        (sheet,) = [sheet for sheet in sheets if "TITLE" in sheet]
+        assert "SENTENCE" in sheet, f"the title stands alone, {height} mm down the page"

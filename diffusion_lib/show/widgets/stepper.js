@@ -2,10 +2,19 @@
 
 const MISSING = -32768, LARGEST = 32767, BOXES = 3; // as in stepper.py
 const KINDS = ["points", "arrows", "ellipses", "curve", "labels"];
-const ROLES = ["data", "model", "noise", "accent", "text", "quiet", "ground"];
+const ROLES = ["data", "model", "noise", "accent", "text", "quiet", "ground", "edge"];
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const REST = 1.5; // seconds that a looping widget rests on its last frame
 const FAINT = 0.3, FAINT_TEXT = 0.7; // opacity of layers in the background
+const TICK_GAP = 5; // CSS pixels between a tick's label and the ground
+// The legend's marks: the width of each in a box of height 12, and its path. They are SVG because a background is not
+// seen in forced colours, and often not printed.
+const MARKS = {
+  points: [10, "M5 6h0"],
+  curve: [22, "M1 6h20"],
+  ellipses: [22, "M2 6a9 5 0 1 0 18 0a9 5 0 1 0-18 0z"],
+  arrows: [22, "M1 6h14M14 2.5l6.5 3.5l-6.5 3.5z"],
+};
 const ICONS = { play: "M4 2.5v11l9.5-5.5z", pause: "M4 2.5h3v11H4zM9.5 2.5h3v11h-3z" };
 const OWN_KEYS = [" ", "ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End", "PageUp", "PageDown"];
 
@@ -18,9 +27,11 @@ function make(tag, properties, ...children) {
 // --- the theme of the page around us: the book's, JupyterLab's, Colab's, VS Code's, else the system's
 
 const darkSystem = matchMedia("(prefers-color-scheme: dark)");
+const forcedColours = matchMedia("(forced-colors: active)"); // the system's alone, whatever the page says
 const lessMotion = matchMedia("(prefers-reduced-motion: reduce)");
 
 function pageIsDark() {
+  if (forcedColours.matches) return darkSystem.matches;
   const { documentElement: html, body } = document;
   const named = html.dataset.theme || html.getAttribute("theme");
   if (named === "dark" || named === "light") return named === "dark";
@@ -32,11 +43,17 @@ function pageIsDark() {
 function onThemeChange(callback, signal) {
   const observer = new MutationObserver(callback);
   for (const node of [document.documentElement, document.body]) observer.observe(node, { attributes: true });
-  darkSystem.addEventListener("change", callback, { signal });
+  for (const query of [darkSystem, forcedColours]) query.addEventListener("change", callback, { signal });
   signal.addEventListener("abort", () => observer.disconnect());
 }
 
 // --- drawing
+
+function legendMark(kind, role, dashed) {
+  const [width, path] = MARKS[kind], classes = `stepper-mark stepper-${kind}${dashed ? " stepper-dashed" : ""}`;
+  return `<svg class="${classes}" style="color: var(--stepper-${role})" viewBox="0 0 ${width} 12" aria-hidden="true">` +
+    `<path d="${path}"></path></svg>`;
+}
 
 /** One panel: a titled canvas. */
 class Plot {
@@ -58,8 +75,8 @@ class Plot {
     Object.assign(this, { width, height, ratio });
     this.canvas.width = Math.round(width * ratio);
     this.canvas.height = Math.round(height * ratio);
-    this.box = this.#box();
     this.family = getComputedStyle(this.canvas).fontFamily;
+    this.box = this.#box();
     this.dots.clear();
     return width > 0;
   }
@@ -71,14 +88,27 @@ class Plot {
   #box() {
     const { x, y, ticks, labels, equal } = this.panel;
     const around = ticks.flat().length ? 7 : 0;
-    const left = (ticks[1].length ? 34 : 0) + (labels[1] ? 18 : 0) + around;
+    const [across, beside] = ticks.map((side) => this.#longest(side));
+    const overhang = across / 2; // of the first and the last tick's label along x
+    const left = Math.max(around + (beside && beside + TICK_GAP) + (labels[1] ? 18 : 0), overhang);
     const bottom = (ticks[0].length ? 20 : 0) + (labels[0] ? 18 : 0) + around;
-    const top = around, right = 2 * around; // half of the last tick's label hangs over
+    const top = around, right = Math.max(2 * around, overhang);
     const room = [this.width - left - right, this.height - top - bottom];
     const size = [x[1] - x[0], y[1] - y[0]];
     const unit = Math.min(room[0] / size[0], room[1] / size[1]);
     const [w, h] = equal ? [unit * size[0], unit * size[1]] : room;
-    return { left: left + (room[0] - w) / 2, top: top + (room[1] - h) / 2, w, h, around };
+    return { left: left + (room[0] - w) / 2, top: top + (room[1] - h) / 2, w, h, around, beside };
+  }
+
+  /** The length of the longest label of these ticks, in CSS pixels. */
+  #longest(ticks) {
+    const context = this.canvas.getContext("2d");
+    context.font = this.#tickFont();
+    return Math.max(0, ...ticks.map(([, text]) => context.measureText(text).width));
+  }
+
+  #tickFont() {
+    return `12px ${this.family}`;
   }
 
   /** Draw layers, each `part` of the way to its partner in `next` where the two match. */
@@ -93,6 +123,8 @@ class Plot {
     (context.roundRect ?? context.rect).call(context, left - around, top - around, w + 2 * around, h + 2 * around, 6);
     context.fillStyle = colours.ground;
     context.fill();
+    context.strokeStyle = colours.edge;
+    context.stroke();
     context.clip();
     this.#grid(context, colours);
     for (const layer of background) this.#layer(context, data, layer, null, 0, colours);
@@ -223,24 +255,24 @@ class Plot {
   }
 
   #ticks(context, colours) {
-    const { left, top, w, h, around } = this.box;
+    const { left, top, w, h, around, beside } = this.box;
     const { ticks, labels } = this.panel;
-    const below = top + h + around + 5, beside = left - around - 5;
+    const below = top + h + around + 5, end = left - around - TICK_GAP;
     context.fillStyle = colours.quiet;
-    context.font = `12px ${this.family}`;
+    context.font = this.#tickFont();
     context.textAlign = "center";
     context.textBaseline = "top";
     for (const [at, text] of ticks[0]) context.fillText(text, this.#along(0, at), below);
     context.fillText(labels[0], left + w / 2, below + (ticks[0].length ? 17 : 0));
     context.save();
-    context.translate(beside - (ticks[1].length ? 31 : 0), top + h / 2);
+    context.translate(end - (beside && beside + 3), top + h / 2);
     context.rotate(-Math.PI / 2);
     context.textBaseline = "bottom";
     context.fillText(labels[1], 0, 0);
     context.restore();
     context.textAlign = "right";
     context.textBaseline = "middle";
-    for (const [at, text] of ticks[1]) context.fillText(text, beside, this.#along(1, at));
+    for (const [at, text] of ticks[1]) context.fillText(text, end, this.#along(1, at));
   }
 }
 
@@ -505,9 +537,9 @@ class View {
     const layers = [this.content.background, ...frames.map((frame) => frame.layers)].flat();
     for (const { kind, role, name, dashed } of layers) {
       if (!name || named.has(kind + role + name)) continue;
-      const mark = make("i", { className: `stepper-mark stepper-${kind}${dashed ? " stepper-dashed" : ""}` });
-      mark.style.color = `var(--stepper-${role})`;
-      named.set(kind + role + name, make("span", {}, mark, name));
+      const entry = make("span", { innerHTML: legendMark(kind, role, dashed) });
+      entry.append(name);
+      named.set(kind + role + name, entry);
     }
     this.legend.replaceChildren(...named.values());
   }
