@@ -27,8 +27,8 @@ POLICY = {
     "form-action": OWN_FILES,
     "base-uri": ["'none'"],
 }
-# Where a reader can train a model: WebAssembly may be compiled, which is no JavaScript from text, and a worker
-# may be made of the page's own script.
+# Where a reader can train a model: WebAssembly may be compiled, which is no JavaScript from text, and a
+# worker may be made of the page's own script.
 TRAINER = re.compile(r'<script [^>]*src="[^"]*_static/trainer\.js')
 TRAINS = {"script-src": ["'wasm-unsafe-eval'"], "worker-src": ["'self'", "blob:"]}
 
