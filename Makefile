@@ -12,7 +12,8 @@ export OMP_NUM_THREADS := 1
 
 # Settings of the builder's own would go into the pages, or stop the build: modules and scripts that Python runs
 # first, matplotlib's backend and rc file, IPython's profile, other kernels, where pip installs. Text is UTF-8.
-unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONWARNINGS MPLBACKEND JUPYTER_PATH JUPYTER_CONFIG_PATH
+unexport PYTHONHOME PYTHONIOENCODING PYTHONPATH PYTHONSTARTUP PYTHONWARNINGS MPLBACKEND
+unexport JUPYTER_PATH JUPYTER_CONFIG_PATH
 unexport PIP_TARGET PIP_PREFIX PIP_REQUIRE_HASHES SOURCE_DATE_EPOCH
 export PYTHONUTF8 := 1
 export MATPLOTLIBRC := /dev/null

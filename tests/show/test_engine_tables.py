@@ -3,6 +3,7 @@
 import gzip
 import json
 import math
+import re
 
 import build_engine as builder
 import pytest
@@ -180,6 +181,14 @@ def test_the_script_is_small_and_evaluates_no_text():
     assert "eval(" not in script()
     assert "new Function" not in script()
     assert "</script" not in script()
+
+
+def test_both_sides_of_the_engine_have_the_same_limits():
+    sides = [(builder.ROOM / name).read_text(encoding="utf-8") for name in ("engine.js", "engine.c")]
+    limits = re.search(r"LIMITS = \{(.*?)\}", sides[0], re.DOTALL)[1]
+    ours = {name.upper(): value for name, value in re.findall(r"(\w+): (\d+)", limits)}
+    theirs = dict(re.findall(r"  MAX_(\w+) = (\d+),", sides[1]))
+    assert ours == theirs
 
 
 def test_the_engine_can_do_nothing_but_compute():

@@ -9,7 +9,8 @@
 // `onEnd` is called once for each run, last, with the reason "done", "stopped", "diverged" (the loss is not
 // finite, or a million times the first), "failed" (settings that cannot be) or "unavailable" (the browser refuses
 // WebAssembly: show the recording); where nothing has run, reason and message are all there is. `seconds` are
-// those spent on training and sampling, `sampling` on the latter. Runs do not know of each other. A slice waits for the next frame of the page, so a page out of sight pauses; a worker goes on.
+// those spent on training and sampling, `sampling` on the latter. Runs do not know of each other. A slice waits for
+// the next frame of the page, so a page out of sight pauses; a worker goes on.
 
 const SLICE = { page: 6, worker: 50 }; // milliseconds; a turn may take a few more
 const PATIENCE = 3000, LAST_WORD = 1000; // milliseconds that a worker has to start, and to end
