@@ -1,0 +1,117 @@
+"""The settings with which a page trains: which models the engine can take, and what it is told of them."""
+
+import json
+import re
+
+import pytest
+import torch
+from support import normal, seeded
+from torch import nn
+
+from diffusion_lib import data
+from diffusion_lib.models import VAE, Diffusion
+from diffusion_lib.models.networks import TimeMLP
+from diffusion_lib.process.schedules import even_log_snr
+from diffusion_lib.show.engine import ancestral_table, network_table, process_table
+from diffusion_lib.show.engine.page import ROOM
+from diffusion_lib.show.engine.settings import LIMITS, MOST_POINTS, fits, training_settings
+from diffusion_lib.show.widgets import train_live
+from diffusion_lib.show.widgets.frames import Panel
+from diffusion_lib.show.widgets.stepper import quantise
+
+SCHEDULE = even_log_snr(20)
+
+
+def make(schedule=SCHEDULE, **options):
+    torch.manual_seed(0)
+    return Diffusion(TimeMLP(schedule, **options), schedule, reverse_var="beta")
+
+
+class Other(nn.Module):
+    def forward(self, x_t, t):
+        return x_t
+
+
+@pytest.mark.parametrize(
+    ("model", "answer"),
+    [
+        (make(), True),
+        (make(width=128, hidden=4), True),
+        (make(width=30), False),
+        (make(width=132), False),
+        (make(hidden=5), False),
+        (make(even_log_snr(1001)), False),
+        (Diffusion(Other(), SCHEDULE), False),
+        (VAE(), False),
+    ],
+)
+def test_what_the_engine_can_train(model, answer):
+    assert fits(model) is answer
+
+
+def test_the_limits_are_the_engines():
+    limits = re.search(r"LIMITS = \{(.*?)\}", (ROOM / "engine.js").read_text(encoding="utf-8"), re.DOTALL)[1]
+    theirs = {name: int(value) for name, value in re.findall(r"(\w+): (\d+)", limits)}
+    assert LIMITS == {name: theirs[name] for name in LIMITS}
+    assert MOST_POINTS <= theirs["data"]
+
+
+def close(found, expected):
+    """The same tree of numbers, up to the digits of float32."""
+    if isinstance(expected, dict):
+        return found.keys() == expected.keys() and all(close(found[key], expected[key]) for key in expected)
+    if isinstance(expected, list):
+        return len(found) == len(expected) and all(map(close, found, expected))
+    return found == pytest.approx(expected, rel=1e-8) if isinstance(expected, float) else found == expected
+
+
+def test_a_page_is_told_the_models_tables():
+    model, x_0 = make(), normal(100, 2).float()
+    training, pictures = {"steps": 5, "batch_size": 8, "learning_rate": 0.02}, {"at": [0, 5], "points": 9}
+    found = training_settings(model, x_0, training, pictures)
+    assert close(found["network"], network_table(model.network))
+    assert close(found["process"], process_table(model))
+    assert close(found["sampler"], ancestral_table(model))
+    assert close(found["data"], {"x_0": x_0.flatten().tolist()})
+    assert (found["training"], found["pictures"]) == (training, pictures)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_the_roll_is_told_by_its_units_and_other_data_by_some_points():
+    many = normal(2 * MOST_POINTS, 2).float()
+    assert len(training_settings(make(), many, {}, {})["data"]["x_0"]) == 2 * MOST_POINTS
+    scale = data.Standardiser.fit(data.swiss_roll(500, seeded()))
+    (roll,) = training_settings(make(), many, {}, {}, scale)["data"].values()
+    assert close(roll, {"mean": scale.mean.tolist(), "std": scale.std})
+
+
+def live(model):
+    fresh = data.Standardiser.fit(data.swiss_roll(500, seeded()))
+    x_0 = fresh(data.swiss_roll(300, seeded()))
+    settings = {"steps": 6, "batch_size": 16, "generator": seeded(), "pictures": 2}
+    return train_live(model, x_0, lambda n, g: fresh(data.swiss_roll(n, g)), **settings)
+
+
+def test_a_recorded_view_brings_what_the_page_needs():
+    run = live(make())
+    trainer = run.view.content["trainer"]
+    assert trainer["settings"]["training"] == {"steps": 6, "batch_size": 16, "learning_rate": 0.02}
+    assert trainer["settings"]["pictures"]["at"][0] == 0
+    assert trainer["settings"]["pictures"]["at"][-1] == 6
+    assert trainer["unit"] > 0
+    assert trainer["has_floor"]
+    assert "trainer" not in live(VAE()).view.content
+
+
+def test_the_reverse_process_of_a_live_run():
+    run = live(make())
+    view = run.reverse_process([20, 7, 0], n_points=50)
+    assert [axis["values"] for axis in view.content["axes"]] == [list(map(str, run.steps)), ["20", "7", "0"]]
+    assert view.content["start"] == [len(run.steps) - 1, 2]
+    assert view.content["frames"][-1]["text"] == "The model of training step 6, at t = 0."
+    assert view.content["follows"]["t"] == [20, 7, 0]
+    state = run.trajectories[1][20 - 7][:50]
+
+    (layer,) = view.content["frames"][3 + 1]["layers"]
+    shown = view.coordinates[4 * layer["at"][0] : 4 * (layer["at"][0] + 50)]
+    assert shown == quantise(state.double().numpy(), Panel()).tobytes()
