@@ -56,7 +56,8 @@ print("steps:", len(live.run.losses), live.run.kept, live.steps[-1])"""
 CHAPTER = nbformat.read(ROOT / "book" / "05_epsilon_objective.ipynb", as_version=4)
 CODE = [cell for cell in CHAPTER.cells if cell.cell_type == "code"]
 LIVE = next(i for i, cell in enumerate(CODE) if "live" in cell.metadata.get("tags", []))
-WIDGETS = sum(word in cell.source for cell in CODE for word in ("train_live(", "Stepper(", "reverse_process("))
+MAKERS = ("train_live(", "Stepper(", "reverse_process(")
+WIDGETS = sum(word in cell.source for cell in CODE for word in MAKERS)
 
 
 def chapter_to_the_cell_after_the_live_one() -> nbformat.NotebookNode:
