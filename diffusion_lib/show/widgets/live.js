@@ -90,12 +90,12 @@ globalThis.bookLive = (() => {
     }
   }
 
-  /** A line under a view: buttons, and what is going on. */
+  /** A line over a view's pictures, so that a phone shows both: buttons, and what is going on. */
   function line(el, ...buttons) {
     const said = make("span", { className: "stepper-said", role: "status" });
     const node = make("div", { className: "stepper-train" }, ...buttons, said);
     for (const button of buttons) button.dataset.lmSuppressShortcuts = "true";
-    el.querySelector(".stepper").append(node);
+    el.querySelector(".stepper-head").after(node);
     return said;
   }
 
