@@ -94,8 +94,9 @@
 
     /** Samples of the trained model, by another sampler. */
     again(picture, name) {
-      const found = finding(picture.samples, this.distance(picture.samples), this.data, this.recording.content.panels[0]);
-      this.add("end, sampled anew", `The same model, ${name}: ${found}.`, this.samples(picture), this.scores(picture));
+      const { samples } = picture, [panel] = this.recording.content.panels;
+      const text = `The same model, ${name}: ${finding(samples, this.distance(samples), this.data, panel)}.`;
+      this.add("end, sampled anew", text, this.samples(picture), this.scores(picture));
     }
 
     distance(samples) {
@@ -124,14 +125,17 @@
 
   // --- the controls
 
-  let names = 0;
-  const hinted = (input, hint) => {
-    const id = `lab-hint-${++names}`;
-    input.setAttribute("aria-describedby", id);
-    return make("span", { className: "lab-hint", id, textContent: hint });
-  };
-  const labelled = (text, input, hint) =>
-    make("div", { className: "lab-control" }, make("label", {}, make("span", { textContent: text }), input), hinted(input, hint));
+  let inputs = 0;
+
+  /** An input with its label above and, below, what to expect of it. */
+  function labelled(text, input, hint) {
+    const id = `lab-${++inputs}`;
+    input.id = id;
+    input.setAttribute("aria-describedby", `${id}-hint`);
+    const label = make("label", { htmlFor: id, textContent: text });
+    const said = make("span", { className: "lab-hint", id: `${id}-hint`, textContent: hint });
+    return make("div", { className: "lab-control" }, label, input, said);
+  }
 
   /** For each kind of control: its elements, how to show a value, and the value shown, as text. */
   const KINDS = {
@@ -169,7 +173,7 @@
   class Paper {
     constructor(changed) {
       this.canvas = make("canvas", { className: "lab-paper", width: PAPER, height: PAPER, role: "img" });
-      this.canvas.ariaLabel = "Paper to draw on with a finger or a mouse; letters can be typed below";
+      this.canvas.ariaLabel = "Paper to draw on, with a finger or a mouse";
       this.pen = this.canvas.getContext("2d", { willReadFrequently: true });
       Object.assign(this.pen, { lineWidth: PEN, lineCap: "round", lineJoin: "round", strokeStyle: INK, fillStyle: INK });
       const up = () => this.at && ((this.at = null), changed());
@@ -209,7 +213,9 @@
 
     ink() {
       const { data } = this.pen.getImageData(0, 0, PAPER, PAPER), pixels = [];
-      for (let i = 0; i < PAPER * PAPER; i++) if (data[4 * i + 3] > 127) pixels.push([i % PAPER, Math.floor(i / PAPER)]);
+      for (let i = 0; i < PAPER * PAPER; i++) {
+        if (data[4 * i + 3] > 127) pixels.push([i % PAPER, Math.floor(i / PAPER)]);
+      }
       return pixels;
     }
   }
@@ -232,7 +238,9 @@
       this.anew.addEventListener("click", () => this.sampleAgain());
       copy.addEventListener("click", () => this.copy());
       reset.addEventListener("click", () => this.set(lab.defaults(), OFFER));
-      for (const [name, { node }] of Object.entries(this.controls)) node.addEventListener("change", () => this.change(name));
+      for (const [name, { node }] of Object.entries(this.controls)) {
+        node.addEventListener("change", () => this.change(name));
+      }
       addEventListener("hashchange", () => location.hash.includes("=") && this.open());
       this.open();
     }
@@ -246,20 +254,23 @@
     }
 
     groups() {
-      this.summaries = [];
+      this.opened = [];
       return Object.entries(GROUPS).map(([title, members]) => {
         const changed = make("span", { className: "lab-changed" });
-        this.summaries.push([changed, members]);
         const nodes = Object.keys(members).map((name) => this.controls[name].node);
         const summary = make("summary", {}, make("span", { textContent: title }), changed);
-        return make("details", { className: "lab-group" }, summary, make("div", { className: "lab-grid" }, ...nodes));
+        const grid = make("div", { className: "lab-grid" }, ...nodes);
+        const group = make("details", { className: "lab-group" }, summary, grid);
+        this.opened.push({ group, members, changed });
+        return group;
       });
     }
 
     /** Take the settings of the address. */
     open() {
       const { settings, ignored } = lab.fromFragment(location.hash);
-      this.set(settings, ignored.length ? `The address asks for ${ignored.join(", ")}, which can't be; that is ignored.` : OFFER);
+      const words = `The address asks for ${ignored.join(", ")}. That can't be, so we left it out.`;
+      this.set(settings, ignored.length ? words : OFFER);
     }
 
     /** Take all settings, and show what they say. */
@@ -274,23 +285,32 @@
     }
 
     change(name) {
-      const text = this.controls[name].text(), value = lab.read(name, text), { label, low, high, step } = CONTROLS[name];
-      if (value === undefined) {
-        this.said.textContent = `${label} = ${text || "nothing"} can't be: take ${step > 1 ? `a multiple of ${step}` : step ? "a whole number" : "a number"} from ${low} to ${high}.`;
-        this.controls[name].show(this.settings[name]);
-        return;
-      }
+      const text = this.controls[name].text(), value = lab.read(name, text);
+      if (value === undefined) return this.refuse(name, text);
       this.set({ ...this.settings, [name]: value }, this.run ? "This holds from the next training on." : OFFER);
+    }
+
+    refuse(name, text) {
+      const { label, low, high, step } = CONTROLS[name], kind = { 0: "a number", 1: "a whole number" }[step];
+      const take = `take ${kind ?? `a multiple of ${step}`} from ${low} to ${high}`;
+      this.said.textContent = `${label} = ${text || "nothing"} can't be: ${take}.`;
+      this.controls[name].show(this.settings[name]);
     }
 
     show() {
       const fragment = lab.toFragment(this.settings);
       if (fragment !== (location.hash || "#")) history.replaceState(null, "", fragment);
       this.drawing.hidden = this.settings.data !== "drawing";
-      for (const [changed, members] of this.summaries) {
-        const others = Object.entries(members).filter(([name, { start }]) => String(this.settings[name]) !== String(start));
-        changed.textContent = others.map(([name, one]) => inWords(one, this.settings[name])).join(", ");
+      for (const { members, changed } of this.opened) {
+        const other = ([name, { start }]) => String(this.settings[name]) !== String(start);
+        const words = Object.entries(members).filter(other).map(([name, one]) => inWords(one, this.settings[name]));
+        changed.textContent = words.join(", ");
       }
+    }
+
+    /** Open what has been changed. */
+    reveal() {
+      for (const { group, changed } of this.opened) group.open = Boolean(changed.textContent);
     }
 
     async copy() {
@@ -340,9 +360,10 @@
     sampleAgain() {
       const { engine, settings, weights, picture } = this.trained, { sampler, jumps, slips } = this.settings;
       const chosen = { ...settings, sampler, jumps, slips };
-      const name = [`sampler: ${inWords(CONTROLS.sampler, sampler)}`, `${Math.min(jumps, settings.T)} steps`];
+      const name = [inWords(CONTROLS.sampler, sampler), `${Math.min(jumps, settings.T)} steps`];
       if (slips.length) name.push(`with ${inWords(CONTROLS.slips, slips)}`);
-      this.start(lab.samplingAgain(engine, weights, chosen), (found) => picture.again(found, name.join(", ")), (end) => {
+      const again = lab.samplingAgain(engine, weights, chosen);
+      this.start(again, (found) => picture.again(found, name.join(", ")), (end) => {
         this.said.textContent = end.reason === "done" ? "Sampled again, with the model as it was." : this.ending(end);
       });
     }
@@ -376,7 +397,9 @@
   /** A button in the text that sets up an experiment. */
   function offer(experiment, page) {
     experiment.addEventListener("click", () => {
-      page.set(lab.fromFragment(experiment.dataset.settings).settings, "It's set up. Make your guess, then press Train.");
+      const { settings } = lab.fromFragment(experiment.dataset.settings);
+      page.set(settings, "It's set up. Make your guess, then press Train.");
+      page.reveal();
       page.button.focus({ preventScroll: true });
       page.button.scrollIntoView({ block: "center" });
     });
