@@ -163,10 +163,10 @@
     },
   };
 
-  const inWords = ({ kind, label, options }, value) => {
+  function inWords({ kind, label, options }, value) {
     if (kind === "switches") return value.map((name) => options[name][0]).join("; ");
     return kind === "choice" ? options[value] : `${label} = ${value}`;
-  };
+  }
 
   // --- drawing
 
@@ -247,7 +247,7 @@
 
     data() {
       const clear = make("button", { type: "button", textContent: "Clear" });
-      clear.addEventListener("click", () => this.set({ ...this.settings, letters: "" }, "An empty sheet."));
+      clear.addEventListener("click", () => this.clear());
       const beside = make("div", {}, this.controls.letters.node, clear);
       this.drawing = make("div", { className: "lab-drawing" }, this.paper.canvas, beside);
       return make("div", { className: "lab-data" }, this.controls.data.node, this.drawing);
@@ -275,13 +275,19 @@
 
     /** Take all settings, and show what they say. */
     set(settings, words) {
-      const before = this.settings ?? {};
+      const before = this.settings ?? {}, written = settings.letters !== before.letters;
       this.settings = settings;
       for (const [name, control] of Object.entries(this.controls)) control.show(settings[name]);
-      if (settings.letters !== before.letters || words === "An empty sheet.") this.paper.write(settings.letters);
+      if (written) this.paper.write(settings.letters);
       this.said.textContent = words;
       this.show();
-      if (settings.data !== before.data || settings.data === "drawing") this.look();
+      if (settings.data !== before.data || (written && settings.data === "drawing")) this.look();
+    }
+
+    clear() {
+      this.set({ ...this.settings, letters: "" }, "");
+      this.paper.write("");
+      this.look();
     }
 
     change(name) {
