@@ -10,6 +10,8 @@ recorded state, which is data: the state of the pages has none.
 The page knows how tall a Stepper will be before any script runs. A room of that height is written beside each
 recorded view, so that the text below does not move when the widget appears; and a strip of key frames, for
 paper, for pages without scripts, and for recordings that cannot be drawn.
+
+The lab holds no recording: on its page the Stepper's module and the engine work for scripts of its own.
 """
 
 import base64
@@ -61,7 +63,7 @@ def write_module(app: Sphinx) -> None:
 
 
 def fill_places(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Put an empty room and a strip of key frames beside each recorded view of a page; the lab gets its scripts."""
+    """Put an empty room and a strip of key frames beside each recorded view; the lab gets its scripts."""
     body = context.get("body", "")
     if VIEW.search(body):
         models = _take_models(app, page)
