@@ -17,15 +17,19 @@ globalThis.labSettings = (() => {
     "Noise and target": {
       T: number(100, [2, 400], 1, "T", "Steps from data to noise. With few, each step back has to be bold."),
       sigma_min: number(0.005, [0.001, 0.5], 0, "σ at t = 1", "Noise over signal there. Large: fine detail is lost."),
-      sigma_max: number(20, [1, 100], 0, "σ at t = T", "Small: sampling starts from noise, where data isn't noise yet."),
+      sigma_max: number(20, [1, 100], 0, "σ at t = T",
+        "Small: sampling starts from noise, where data isn't noise yet."),
       target: choice("eps", { eps: "the noise ε", x_0: "the point x₀", v: "the mixture v" }, "The network guesses",
         "Three ways to say the same thing. Networks don't find them equally easy."),
     },
     "Network and training": {
-      width: number(64, [4, 128], 4, "width", "Of two hidden layers, in fours. 16 is nearly enough; at 4, shapes blur."),
-      rate: number(0.02, [0.00001, 100], 0, "learning rate", "Small: slow. At 0.3 nothing was learned; at 10 the loss ran away."),
+      width: number(64, [4, 128], 4, "width",
+        "Of two hidden layers, in fours. 16 does nearly as well; at 4, shapes blur."),
+      rate: number(0.02, [0.00001, 100], 0, "learning rate",
+        "Small: slow. At 0.3 the training failed; at 10 the loss ran away."),
       batch: number(1024, [1, 4096], 1, "batch size", "Points in each step. Small: quick steps, but noisy ones."),
-      steps: number(1000, [10, 10000], 1, "training steps", "More take longer. The learning rate falls to 0 at the last."),
+      steps: number(1000, [10, 10000], 1, "training steps",
+        "More take longer. The learning rate falls to 0 at the last."),
       seed: number(1, [1, 9999], 1, "seed", "Other first weights and other batches. Look how much changes."),
     },
     "Sampling": {
@@ -70,7 +74,9 @@ globalThis.labSettings = (() => {
     text: ({ longest }, text) => (text.length <= longest ? text : undefined),
   };
   /** The value that a text stands for, or undefined where it can't be. */
-  const read = (name, text) => (Object.hasOwn(CONTROLS, name) ? READ[CONTROLS[name].kind](CONTROLS[name], text) : undefined);
+  function read(name, text) {
+    return Object.hasOwn(CONTROLS, name) ? READ[CONTROLS[name].kind](CONTROLS[name], text) : undefined;
+  }
 
   /** The settings that a fragment stands for, and those of its parts that mean nothing here. */
   function fromFragment(fragment) {
@@ -140,8 +146,11 @@ globalThis.labSettings = (() => {
 
   // --- tables, with the slips
 
-  const evenly = (from, to, n) => Array.from({ length: n }, (_, k) => Math.round(from + ((to - from) * k) / Math.max(n - 1, 1)));
-  const falling = (T, n) => [...new Set(evenly(T, 1, Math.min(n, T)))];
+  /** Steps from T to 1, n of them if there are as many. */
+  function falling(T, n) {
+    const part = (k) => k / Math.max(Math.min(n, T) - 1, 1);
+    return [...new Set(Array.from({ length: Math.min(n, T) }, (_, k) => Math.round(T - (T - 1) * part(k))))];
+  }
 
   /** What the network learns; with the slip `root`, on another jump than the sampler's. */
   function trainingTable(schedule, { target, slips }) {
