@@ -6,10 +6,12 @@ import numpy as np
 import torch
 from weather import Call, Setting, Values, count, is_a, number, tensors
 
+from diffusion_lib.data import Standardiser
 from diffusion_lib.show.widgets import Axis, Frame, Panel, Stepper, points
 from diffusion_lib.show.widgets.frames import Anchor, Layer, Role
 from diffusion_lib.show.widgets.live import LiveRun
 
+ROLL = Standardiser(torch.zeros(2), 0.7)
 ODD = [None, 3, 2.5, [3], torch.ones(2), np.ones(2), {}, object()]
 
 
@@ -106,7 +108,8 @@ WIDGETS = {
     "show.widgets.lens.lens_table": Call(is_a(list), arguments={"names": items("alpha", "beta"), **LENS}),
     "show.widgets.lens.index_lens": Call(is_a(list), arguments={"arrays": arrays, "t": index, **LENS}),
     "show.widgets.live.picture_steps": Call(is_a(set), arguments={"pictures": count(1, 4)}),
-    "show.widgets.live.train_live": Call(is_a(LiveRun), arguments={"pictures": count(1, 2)}),
+    "show.widgets.live.train_live": Call(is_a(LiveRun), arguments={
+        "pictures": count(1, 2), "roll": lambda s: ([None, ROLL], ODD[1:]), "engine": one_of(["torch"])}),
     "show.widgets.stepper.Stepper": Call(is_a(Stepper), arguments=STEPPER),
     "show.widgets.stepper.Stepper.append": Call(is_a(type(None)), stepper, {
         "frame": lambda s: ([FRAME], ODD), "value": lambda s: ([0, "a", *ODD], [])}),

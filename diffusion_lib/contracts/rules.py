@@ -20,6 +20,7 @@ EXAMPLES = {  # of an instance, by the name of the type
     "Module": "Diffusion(TimeMLP(schedule), schedule)",
     "Panel": "Panel()",
     "Schedule": "schedules.cosine(T)",
+    "Standardiser": "data.Standardiser.fit(x_0)",
     "Tensor": "torch.zeros(100, 2)",
     "TimeMLP": "TimeMLP(schedule)",
     "bool": "True",

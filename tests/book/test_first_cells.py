@@ -127,8 +127,9 @@ def test_with_another_version_imported_it_asks_for_a_restart(tmp_path):
 
 @pytest.mark.slow
 def test_the_real_library_draws_its_widgets_from_there(tmp_path):
-    carried = base64.encodebytes(standalone.build_wheel(ROOT)).decode()
-    code = f"import first_cell\nfirst_cell.bring_library({carried!r})\n"
+    carried = tmp_path / "carried.txt"  # longer than a command may be
+    carried.write_bytes(base64.encodebytes(standalone.build_wheel(ROOT)))
+    code = f"import first_cell\nfirst_cell.bring_library(open({str(carried)!r}).read())\n"
     code += "from diffusion_lib.show.widgets import Stepper\nprint(Stepper._esm)"
     done = python(code, Path(first_cell.__file__).parent, library(tmp_path, "old"))
     assert "render" in done.stdout, done.stderr

@@ -105,7 +105,8 @@ def test_the_wheel_is_the_library_and_the_same_each_time():
     assert content == standalone.build_wheel(ROOT)
     with zipfile.ZipFile(BytesIO(content)) as wheel:
         files = {path: wheel.read(path) for path in wheel.namelist() if path.startswith("diffusion_lib/")}
-    here = [path for path in (ROOT / "diffusion_lib").rglob("*.*") if path.suffix in {".py", ".js", ".css"}]
+    kinds = {".py", ".js", ".css", ".wasm"}
+    here = [path for path in (ROOT / "diffusion_lib").rglob("*.*") if path.suffix in kinds]
     assert files == {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in here}
 
 

@@ -56,7 +56,8 @@ print("steps:", len(live.run.losses), live.run.kept, live.steps[-1])"""
 CHAPTER = nbformat.read(ROOT / "book" / "05_epsilon_objective.ipynb", as_version=4)
 CODE = [cell for cell in CHAPTER.cells if cell.cell_type == "code"]
 LIVE = next(i for i, cell in enumerate(CODE) if "live" in cell.metadata.get("tags", []))
-WIDGETS = sum(word in cell.source for cell in CODE for word in ("train_live(", "Stepper("))
+MAKERS = ("train_live(", "Stepper(", "reverse_process(")
+WIDGETS = sum(word in cell.source for cell in CODE for word in MAKERS)
 
 
 def chapter_to_the_cell_after_the_live_one() -> nbformat.NotebookNode:
@@ -220,3 +221,40 @@ def test_the_chapter_runs_from_the_menu_and_its_widgets_step(open_notebook, fron
     expect(steppers).to_have_count(WIDGETS)
     for stepper in steppers.all():
         step(stepper)
+
+
+TAB = """\
+import torch
+
+from diffusion_lib import data
+from diffusion_lib.models import Diffusion, TimeMLP
+from diffusion_lib.process import schedules
+from diffusion_lib.show.widgets import train_live
+
+schedule = schedules.even_log_snr(T=20)
+model = Diffusion(TimeMLP(schedule), schedule)
+before = [weights.detach().clone() for weights in model.parameters()]
+draw = data.Standardiser.fit(data.swiss_roll(5000))
+x_0 = draw(data.swiss_roll(5000))
+fresh = lambda n, generator: draw(data.swiss_roll(n, generator))
+live = train_live(model, x_0, fresh, steps=60, roll=draw, engine="tab")"""
+TAB_ASK = """\
+print("moved:", all(bool((a != b).any()) for a, b in zip(model.parameters(), before, strict=True)))
+print("finite:", bool(model.sample(100).isfinite().all()))
+print(len(live.run.losses), live.run.stopped or "to the end", len(live.view))"""
+
+
+def test_the_tab_trains_for_a_notebook(open_notebook):
+    cells = list(map(nbformat.v4.new_code_cell, (TAB, TAB_ASK)))
+    page = open_notebook("lab", nbformat.v4.new_notebook(cells=cells, metadata=CHAPTER.metadata))
+    live, ask = map(page.locator(".jp-CodeCell").nth, range(2))
+    live.locator(".cm-content").click()
+    page.keyboard.press("ControlOrMeta+Enter")
+    stepper = live.locator(".stepper[data-drawn]")
+    expect(stepper).to_contain_text("Trained in your browser: 60 steps", timeout=RUN_SECONDS * 1000)
+    ask.locator(".cm-content").click()
+    page.keyboard.press("ControlOrMeta+Enter")
+    wait_for_run(page, ask, 2)
+    pictures = stepper.get_attribute("data-frames")
+    assert output(ask, "stdout").splitlines() == ["moved: True", "finite: True", f"60 to the end {pictures}"]
+    step(stepper)

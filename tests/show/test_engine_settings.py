@@ -115,3 +115,23 @@ def test_the_reverse_process_of_a_live_run():
     (layer,) = view.content["frames"][3 + 1]["layers"]
     shown = view.coordinates[4 * layer["at"][0] : 4 * (layer["at"][0] + 50)]
     assert shown == quantise(state.double().numpy(), Panel()).tobytes()
+
+
+def test_the_tab_fills_the_model_with_what_it_has_learnt():
+    model, shown = make(), normal(100, 2).float()
+    run = train_live(model, shown, lambda n, g: normal(n, 2).float(), steps=3, engine="tab")
+    assert run.view.content["trainer"]["settings"]["training"]["steps"] == 3
+    assert run.run.losses == []
+    weights = [torch.full_like(parameter, k) for k, parameter in enumerate(model.network.parameters())]
+    end = {"reason": "done", "message": "", "seconds": 0.5, "losses": [3.0, 2.0, 1.0]}
+    run.view.trained = end | {"weights": [weight.flatten().tolist() for weight in weights]}
+    assert all(map(torch.equal, model.network.parameters(), weights))
+    assert (run.run.losses, run.run.seconds, run.run.kept, run.run.stopped) == ([3.0, 2.0, 1.0], 0.5, 3, "")
+    run.view.trained = end | {"reason": "stopped", "weights": run.view.trained["weights"]}
+    assert run.run.stopped == "stopped"
+
+
+def test_the_tab_says_which_models_it_trains():
+    message = r"^engine = 'tab' trains a Diffusion with a TimeMLP, .*; pass engine='torch' for this model$"
+    with pytest.raises(ValueError, match=message):
+        train_live(VAE(), normal(100, 2).float(), lambda n, g: normal(n, 2).float(), steps=3, engine="tab")

@@ -182,10 +182,11 @@ globalThis.bookLive = (() => {
       return sentence(picture, distance, this.trainer, this.recording.content.panels[0]);
     }
 
-    end({ reason, message, step, seconds }) {
+    end({ reason, message, step, seconds, losses = [], weights = [] }) {
       this.run = null;
+      this.report({ reason, message, seconds, losses, weights: weights.map((array) => Array.from(array)) });
       this.button.textContent = "Train again";
-      this.back.hidden = false;
+      this.back.hidden = !this.recording.content.frames.length; // in a notebook there is none
       if (!this.pictures.length) this.restore();
       this.said.textContent = {
         done: () => `Trained in your browser: ${thousands(step)} steps in ${round(seconds, 1)} s.`,
@@ -198,6 +199,12 @@ globalThis.bookLive = (() => {
       if (this.pictures.length) {
         document.dispatchEvent(new CustomEvent(TRAINED, { detail: { pictures: this.pictures } }));
       }
+    }
+
+    /** In a notebook the kernel hears of the end, and keeps the pictures. */
+    report(trained) {
+      this.recording.model.set("trained", trained);
+      this.recording.model.save_changes();
     }
 
     restore() {
@@ -238,10 +245,11 @@ globalThis.bookLive = (() => {
     }
   }
 
-  /** Give a drawn view what its content asks for. */
-  function attach(model, el) {
-    const { trainer, follows } = model.get("content");
-    if (trainer) new Training(model, el);
+  /** Give a drawn view what its content asks for; with `atOnce`, a training begins that isn't there yet. */
+  function attach(model, el, { atOnce = false } = {}) {
+    const { trainer, follows, frames } = model.get("content");
+    const training = trainer && new Training(model, el);
+    if (atOnce && !frames.length) training.begin();
     if (follows) new Follower(model, el);
   }
 

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
+import traitlets
 from IPython import get_ipython
 from IPython.display import display
 from torch import Generator, Tensor, nn
@@ -17,11 +18,23 @@ from tqdm import tqdm
 from diffusion_lib.contracts import Count, PlanePoints, Positive, checked, trainable, verb
 from diffusion_lib.data.units import Standardiser
 from diffusion_lib.measure.evaluation import Draw, fresh_sets, sliced_wasserstein
+from diffusion_lib.show.engine import page
 from diffusion_lib.show.engine.settings import fits, training_settings
 from diffusion_lib.show.widgets.frames import Axis, Frame, Layer, Panel, curve, points
 from diffusion_lib.show.widgets.stepper import Stepper
 from diffusion_lib.training import TrainingRun, train
 
+# The Stepper's module, told to begin a training as soon as it is shown.
+EXPORT = "export default {"
+BEGIN_AT_ONCE = """
+export default {
+  render({ model, el }) {
+    const remove = stepper.render({ model, el });
+    bookLive.attach(model, el, { atOnce: true });
+    return remove;
+  },
+};
+"""
 N_POINTS = 600  # in each picture: enough to see the shape, few enough to sample in some milliseconds
 TAB_PICTURES = 16  # while the reader's browser trains: it draws them in little time
 SEED = 1  # every picture starts from the same noise, so that points move continuously from one to the next
@@ -74,7 +87,8 @@ class LiveRun:
 
     def __repr__(self) -> str:
         ended = f", {self.run.stopped}" if self.run.stopped else ""
-        return f"LiveRun(training steps: {self.steps[-1]}, pictures: {len(self.steps)}{ended})"
+        steps = self.steps[-1] if self.steps else len(self.run.losses)
+        return f"LiveRun(training steps: {steps}, pictures: {len(self.view)}{ended})"
 
 
 @checked
@@ -88,6 +102,7 @@ def train_live(
     generator: Generator | None = None,
     pictures: Count = 10,
     roll: Standardiser | None = None,
+    engine: Literal["torch", "tab"] = "torch",
 ) -> LiveRun:
     """Train `model` on points x_0 (n, 2) by `training.train`, and show how it goes.
 
@@ -98,13 +113,23 @@ def train_live(
 
     In the built book the recorded view lets readers train the same model in their browser, where the engine
     can: a `Diffusion` with a `TimeMLP`. It then draws fresh Swiss rolls, if x_0 is one in the standard units
-    `roll`; else it draws from some thousand points of x_0.
+    `roll`; else it draws from some thousand points of x_0. With `engine="tab"` a notebook trains so, too: the
+    cell ends at once, and the model has its new weights when the view says that it is trained.
     """
     moments = picture_steps(steps, pictures)
-    camera = _Camera(model, x_0, fresh, steps)
+    if engine == "tab" and not fits(model):
+        raise ValueError(
+            "engine = 'tab' trains a Diffusion with a TimeMLP, whose width is a multiple of 4 up to 128; "
+            "pass engine='torch' for this model"
+        )
+    camera = _Camera(model, x_0, fresh, steps, TabTrainer if engine == "tab" else Stepper)
     if fits(model):
         training = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
         camera.let_readers_train(x_0, training, roll)
+    if engine == "tab":
+        camera.live.view.fill(model.network, camera.live.run)
+        display(camera.live.view)
+        return camera.live
     in_notebook = hasattr(get_ipython(), "kernel")
     if in_notebook:
         display(camera.live.view)
@@ -128,10 +153,37 @@ def script() -> str:
     return Path(__file__).with_name("live.js").read_text(encoding="utf-8")
 
 
+class TabTrainer(Stepper):
+    """The same view in a notebook, for a training in the browser that shows it: it begins when it is shown.
+
+    At its end the browser sends the losses, the seconds, why it ended early, if it did, and the weights.
+    """
+
+    _esm = page.script() + script() + str(Stepper._esm).replace(EXPORT, "const stepper = {") + BEGIN_AT_ONCE
+    _css = str(Stepper._css)
+
+    coordinates = traitlets.Bytes().tag(sync=True, from_json=lambda x, _: bytes(x))  # not a memoryview
+    trained = traitlets.Dict().tag(sync=True)
+
+    def fill(self, network: nn.Module, run: TrainingRun) -> None:
+        """Put what comes back into the network and the run."""
+
+        def on_end(change: dict[str, Any]) -> None:
+            end = change["new"]
+            run.losses[:] = end["losses"]
+            run.seconds, run.kept = end["seconds"], len(end["losses"])
+            run.stopped = "" if end["reason"] == "done" else end["message"] or end["reason"]
+            with torch.no_grad():
+                for parameter, values in zip(network.parameters(), end["weights"], strict=True):
+                    parameter.copy_(torch.tensor(values).reshape(parameter.shape))
+
+        self.observe(on_end, "trained")
+
+
 class _Camera:
     """Takes the pictures of one training run."""
 
-    def __init__(self, model: nn.Module, x_0: Tensor, fresh: Draw, steps: int):
+    def __init__(self, model: nn.Module, x_0: Tensor, fresh: Draw, steps: int, look: type[Stepper] = Stepper):
         self.model, self.steps = model, steps
         self.box = 1.15 * float(x_0.detach().abs().max()) or 1.0
         sets = fresh_sets(fresh, N_POINTS, 9, torch.Generator(x_0.device).manual_seed(SEED))
@@ -145,7 +197,7 @@ class _Camera:
         background = [points(self.real, role="data", faint=True)]
         if self.has_floor:
             background.append(curve([[x, 0.0] for x in quality.x], role="data", panel=1, dashed=True))
-        view = Stepper("Live training", [Axis("training step")], [], [cloud, quality], background)
+        view = look("Live training", [Axis("training step")], [], [cloud, quality], background)
         self.live = LiveRun(TrainingRun(), view)
 
     def let_readers_train(self, x_0: Tensor, training: dict[str, Any], roll: Standardiser | None) -> None:
