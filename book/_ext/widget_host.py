@@ -10,6 +10,8 @@ recorded state, which is data: the state of the pages has none.
 The page knows how tall a Stepper will be before any script runs. A room of that height is written beside each
 recorded view, so that the text below does not move when the widget appears; and a strip of key frames, for
 paper, for pages without scripts, and for recordings that cannot be drawn.
+
+The lab holds no recording: on its page the Stepper's module and the engine work for scripts of its own.
 """
 
 import base64
@@ -27,6 +29,8 @@ from widget_strip import strip
 from diffusion_lib.show import engine
 from diffusion_lib.show.widgets import Stepper, live
 
+LAB = '<div id="lab">'  # the page on which readers train models of their own choice
+LAB_SCRIPTS = ("stepper.js", "trainer.js", "lab_settings.js", "lab.js")  # in this order
 VIEW = re.compile(
     r'<script type="application/vnd\.jupyter\.widget-view\+json">(?P<view>.*?)</script>', re.DOTALL
 )
@@ -59,7 +63,7 @@ def write_module(app: Sphinx) -> None:
 
 
 def fill_places(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Put an empty room and a strip of key frames beside each recorded view of a page."""
+    """Put an empty room and a strip of key frames beside each recorded view; the lab gets its scripts."""
     body = context.get("body", "")
     if VIEW.search(body):
         models = _take_models(app, page)
@@ -67,6 +71,11 @@ def fill_places(app: Sphinx, page: str, template: str, context: dict[str, Any], 
         app.add_css_file("stepper.css")
         if any("trainer" in model["state"].get("content", {}) for model in models.values()):
             app.add_js_file("trainer.js", loading_method="defer", priority=400)  # before widget_host.js
+    if LAB in body:
+        for name in ("stepper.css", "lab.css"):
+            app.add_css_file(name)
+        for name in LAB_SCRIPTS:
+            app.add_js_file(name, loading_method="defer")
 
 
 def _take_models(app: Sphinx, page: str) -> dict[str, Any]:

@@ -162,9 +162,9 @@ def until(condition: Callable[[], bool], page: Page, seconds: float = 20) -> boo
 
 
 def steppers(page: Page) -> list[Locator]:
-    """The page's drawn widgets, each paused."""
+    """The page's recorded widgets, drawn and paused."""
     views = page.locator('script[type="application/vnd.jupyter.widget-view+json"]').count()
-    drawn = page.locator(".stepper[data-drawn]")
+    drawn = page.locator(".widget-room .stepper[data-drawn]")
     expect(drawn).to_have_count(views)
     for root in drawn.all():
         root.scroll_into_view_if_needed()

@@ -359,6 +359,10 @@ def test_a_picture_may_show_the_way_and_the_field():
     assert picture["states"][-1] == picture["samples"]
     answer = in_node("answer", {**settings, "weights": last["end"]["weights"]}, grid, 7)
     assert picture["field"] == answer
+    settings["pictures"]["field"]["t"] = [7, 3]
+    *_, picture, _ = in_node("session", settings)
+    assert len(picture["picture"]["field"]) == 2
+    assert picture["picture"]["field"][0] == answer
 
 
 def test_a_loss_that_is_not_finite_ends_a_session():

@@ -11,7 +11,8 @@
 //     pictures  {at, points, seed, labels, guidance, states, field}
 //                                                                after which steps, of how many points; with
 //                                                                `states`, all states of the sampler; with
-//                                                                `field` = {points, t, label}, the outputs there
+//                                                                `field` = {points, t, label}, the outputs there,
+//                                                                for a list of steps t a list of them
 
 const RECENT = 50; // losses in the mean that a picture comes with
 const WORST = 1e6; // a loss beyond the first one by this factor has diverged, though it may be finite
@@ -89,8 +90,15 @@ class Session {
     const states = yield* this.engine.sample(points, sampler, { ...pictures, keep });
     const picture = { samples: states.at(-1) };
     if (keep) picture.states = states;
-    if (field) picture.field = yield* this.engine.answer(field.points, field.t, field.label);
+    if (field) picture.field = yield* this.#field(field);
     this.sampling += this.#elapsed() - before;
     this.tell({ picture: { ...this.#progress(), ...picture } });
+  }
+
+  *#field({ points, t, label }) {
+    if (!Array.isArray(t)) return yield* this.engine.answer(points, t, label);
+    const fields = [];
+    for (const step of t) fields.push(yield* this.engine.answer(points, step, label));
+    return fields;
   }
 }

@@ -155,6 +155,7 @@ const tables = {
   ddim: ddimTable,
   network: networkTable,
   moments,
+  uniforms,
   swissRoll,
   slicedWasserstein,
 };

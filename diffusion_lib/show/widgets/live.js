@@ -105,6 +105,33 @@ globalThis.bookLive = (() => {
     return button;
   };
 
+  /** The share of samples, flat, outside a panel's box. */
+  function outside(samples, { x, y }) {
+    const far = (at, [low, high]) => !(at >= low && at <= high);
+    let n = 0;
+    for (let i = 0; i < samples.length; i += 2) n += far(samples[i], x) || far(samples[i + 1], y);
+    return (2 * n) / samples.length;
+  }
+
+  /** What is said of samples and of their distance to data; `panel` is the one that shows them. */
+  function finding(samples, distance, { unit, has_floor }, panel) {
+    let found = `distance to data ${round(distance / unit, 1)} × the noise floor`;
+    if (!has_floor) found = `distance to data ${distance.toPrecision(2)}; no noise floor: fresh data never differs`;
+    if (Number.isNaN(distance)) found = "its samples are not finite numbers";
+    const share = outside(samples, panel), word = OUTSIDE.find(([least]) => share > least)?.[1];
+    return word ? `${found} (${word} samples lie outside the picture)` : found;
+  }
+
+  /** What is said of a picture, as live.py says it. */
+  function sentence({ step, steps, loss, seconds, sampling, samples }, distance, scale, panel) {
+    const found = finding(samples, distance, scale, panel);
+    if (step === 0) return `Before training: ${found}.`;
+    const progress = `loss ${round(loss, 3)}, ${found}`, rate = step / (seconds - sampling);
+    if (step === steps) return `Trained ${step} steps in ${round(seconds, 1)} s: ${progress}.`;
+    const left = round((steps - step) / rate, 1);
+    return `Step ${step} of ${steps}: ${progress}, ${round(rate, 0)} steps/s, ${left} s left.`;
+  }
+
   class Training {
     constructor(model, el) {
       this.recording = new Recording(model);
@@ -151,27 +178,8 @@ globalThis.bookLive = (() => {
       this.pictures.push(picture);
     }
 
-    /** As live.py says it. */
-    sentence({ step, steps, loss, seconds, sampling, samples }, distance) {
-      const { unit, has_floor } = this.trainer;
-      let found = `distance to data ${round(distance / unit, 1)} × the noise floor`;
-      if (!has_floor) found = `distance to data ${distance.toPrecision(2)}; no noise floor: fresh data never differs`;
-      if (Number.isNaN(distance)) found = "its samples are not finite numbers";
-      const share = this.outside(samples), word = OUTSIDE.find(([least]) => share > least)?.[1];
-      if (word) found += ` (${word} samples lie outside the picture)`;
-      if (step === 0) return `Before training: ${found}.`;
-      const progress = `loss ${round(loss, 3)}, ${found}`, rate = step / (seconds - sampling);
-      if (step === steps) return `Trained ${step} steps in ${round(seconds, 1)} s: ${progress}.`;
-      const left = round((steps - step) / rate, 1);
-      return `Step ${step} of ${steps}: ${progress}, ${round(rate, 0)} steps/s, ${left} s left.`;
-    }
-
-    outside(samples) {
-      const { x, y } = this.recording.content.panels[0];
-      const far = (at, [low, high]) => !(at >= low && at <= high);
-      let n = 0;
-      for (let i = 0; i < samples.length; i += 2) n += far(samples[i], x) || far(samples[i + 1], y);
-      return (2 * n) / samples.length;
+    sentence(picture, distance) {
+      return sentence(picture, distance, this.trainer, this.recording.content.panels[0]);
     }
 
     end({ reason, message, step, seconds, losses = [], weights = [] }) {
@@ -245,5 +253,5 @@ globalThis.bookLive = (() => {
     if (follows) new Follower(model, el);
   }
 
-  return { attach };
+  return { attach, Recording, make, finding, sentence };
 })();
