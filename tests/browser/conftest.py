@@ -5,7 +5,9 @@ Where there is no Chromium or no built book the tests are skipped with the reaso
 `_build/html`.
 """
 
+import json
 import os
+import re
 import sys
 import threading
 import time
@@ -103,6 +105,33 @@ def served() -> Iterator[str]:
 def as_files(served: str) -> str:
     """The address of the built book's files."""
     return SITE.as_uri() + "/"
+
+
+STATE = re.compile(r'(?<=widget-state\+json">).*?(?=</script>)', re.DOTALL)
+PLACE = re.compile(r'<div class="widget-place">.*?widget-view\+json">[^<]*</script></div>', re.DOTALL)
+MODEL = re.compile(r'"model_id": "(\w+)"')
+
+
+def alone(text: str) -> str:
+    """A page's text with the first of its recorded widgets, and none of the others."""
+    first, *others = PLACE.findall(text)
+    for other in others:
+        text = text.replace(other, "")
+    state = json.loads(STATE.search(text)[0])
+    mine = MODEL.search(first)[1]
+    models = {key: m for key, m in state["state"].items() if key == mine or "content" not in m["state"]}
+    recorded = json.dumps(state | {"state": models}).replace("</", "<\\/")
+    return STATE.sub(lambda _: recorded, text)
+
+
+def replace_start(page: Page, change: Callable[[str], str] = str) -> None:
+    """From now on, the start page is what `change` makes of it; it gets the page with one widget."""
+
+    def replace(route) -> None:
+        response = route.fetch()
+        route.fulfill(response=response, body=change(alone(response.text())))
+
+    page.route("**/index.html", replace)
 
 
 def watch(page: Page, problems: list[str]) -> None:

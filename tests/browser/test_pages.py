@@ -103,7 +103,7 @@ def widgets(page: Page) -> list[str]:
 
 def small_controls(page: Page) -> list[str]:
     """Controls of widgets that are too small for a finger."""
-    controls = [c for root in steppers(page) for c in root.locator("button, input, select").all()]
+    controls = [c for root in steppers(page) for c in root.locator("button:visible, input, select").all()]
     boxes = [control.bounding_box() for control in controls]
     return [f"a control of {box}" for box in boxes if min(box["height"], box["width"]) < 40]
 

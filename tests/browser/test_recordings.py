@@ -4,14 +4,13 @@ import json
 import re
 
 import pytest
-from conftest import PAGES, PERMITTED, SITE, stay_local
+from conftest import PAGES, PERMITTED, SITE, STATE, replace_start, stay_local
 from playwright.sync_api import expect
 from test_pages import barriers
 
 from diffusion_lib.show.widgets import Stepper
 
 START = "book/index.html"
-STATE = re.compile(r'(?<=widget-state\+json">).*?(?=</script>)', re.DOTALL)
 FOREIGN = "window.ran = true; export default { render() { window.ran = true; } };"
 
 
@@ -62,12 +61,8 @@ def damaged(open_page, served):
     """Opens the start page with its recording changed by a function of its text."""
 
     def show(damage):
-        def replace(route):
-            response = route.fetch()
-            route.fulfill(response=response, body=STATE.sub(lambda found: damage(found[0]), response.text()))
-
         page = open_page("about:blank")
-        page.route("**/index.html", replace)
+        replace_start(page, lambda text: STATE.sub(lambda found: damage(found[0]), text))
         page.goto(served + START)
         return page
 

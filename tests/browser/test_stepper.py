@@ -6,13 +6,12 @@ import re
 from io import BytesIO
 
 import pytest
-from conftest import pixels, steppers, until
+from conftest import STATE, pixels, replace_start, steppers, until
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
 from diffusion_lib.show.widgets import Axis, Frame, Panel, Stepper, arrows, curve, ellipses, labels, points
 
-STATE = re.compile(r'(?<=widget-state\+json">).*?(?=</script>)', re.DOTALL)
 # Writes down what is written on canvases: text, font, alignment, opacity, and the place in CSS pixels.
 SPY = """const write = CanvasRenderingContext2D.prototype.fillText;
   window.written = [];
@@ -31,6 +30,7 @@ def hero(open_page, served) -> Locator:
     """The widget of the start page, paused."""
     found = steppers(open_page(served + "book/index.html"))
     assert found, "the start page has no widget"
+    found[0].scroll_into_view_if_needed()
     return found[0]
 
 
@@ -47,13 +47,9 @@ def shown(open_page, served):
                     model["buffers"][0]["data"] = base64.b64encode(stepper.coordinates).decode()
             return json.dumps(recorded).replace("</", "<\\/")
 
-        def replace(route):
-            response = route.fetch()
-            route.fulfill(response=response, body=STATE.sub(record, response.text()))
-
         page = open_page("about:blank", width, **settings)
         page.add_init_script(SPY)
-        page.route("**/index.html", replace)
+        replace_start(page, lambda text: STATE.sub(record, text))
         page.goto(served + "book/index.html")
         root = page.get_by_role("group", name=stepper.content["label"], exact=True)
         expect(root).to_have_attribute("data-drawn", "true")

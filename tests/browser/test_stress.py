@@ -3,9 +3,8 @@
 import re
 
 import pytest
-from conftest import pixels, until
+from conftest import PLACE, pixels, replace_start, until
 from playwright.sync_api import expect
-from test_strips import PLACE
 
 START = "book/index.html"
 MANY = 20
@@ -29,12 +28,8 @@ OWN_TIME = """() => {
 
 
 def test_twenty_widgets_on_a_page(open_page, served):
-    def multiply(route):
-        response = route.fetch()
-        route.fulfill(response=response, body=PLACE.sub(lambda place: place[0] * MANY, response.text(), 1))
-
     page = open_page("about:blank")
-    page.route("**/index.html", multiply)
+    replace_start(page, lambda text: PLACE.sub(lambda place: place[0] * MANY, text))
     page.goto(served + START)
     roots = page.locator(".stepper[data-drawn]")
     expect(roots).to_have_count(MANY)
@@ -49,7 +44,9 @@ def test_twenty_widgets_on_a_page(open_page, served):
 
 
 def test_window_changes_while_a_widget_plays(open_page, served):
-    page = open_page(served + START)
+    page = open_page("about:blank")
+    replace_start(page)
+    page.goto(served + START)
     root = page.locator(".stepper[data-drawn]")
     for width in (390, 1000, 320, 1280):
         page.set_viewport_size({"width": width, "height": 700})
@@ -87,6 +84,7 @@ def costs():
 def test_half_an_hour_of_play_leaves_nothing_behind(open_page, served, costs):
     page = open_page("about:blank", 390)
     page.add_init_script(f"({OWN_TIME})()")
+    replace_start(page)
     page.goto(served + START)
     root = page.locator(".stepper[data-drawn]")
     root.get_by_label("Speed").select_option(f"{SPEED}×")

@@ -4,11 +4,10 @@ import re
 from io import BytesIO
 
 import pytest
-from conftest import PAGES, SITE, steppers
+from conftest import PAGES, PLACE, SITE, steppers
 from playwright.sync_api import expect
 from pypdf import PdfReader
 
-PLACE = re.compile(r'<div class="widget-place">.*?widget-view\+json">[^<]*</script></div>', re.DOTALL)
 STRIP = re.compile(r'<figure class="widget-strip.*</figure>', re.DOTALL)
 MOST_BYTES = 60_000
 

@@ -40,6 +40,14 @@ def trained(page: Page) -> None:
     expect(button).to_have_text("Train again")
 
 
+def said_at(root, frame: int) -> str:
+    """The sentence of one frame, where the slider goes."""
+    move = "(slider, frame) => { slider.value = frame; slider.dispatchEvent(new Event('input')); }"
+    root.get_by_role("slider").evaluate(move, frame)
+    expect(root).to_have_attribute("data-frame", str(frame))
+    return root.locator(".stepper-text span").last.inner_text()
+
+
 def distance(root) -> float:
     """What the view says of its last picture, in noise floors."""
     root.get_by_role("slider").press("End")
@@ -72,10 +80,11 @@ def test_stopping_keeps_the_pictures_and_the_next_run_differs(open_page, served)
     kept = frames(root)
     page.wait_for_timeout(500)
     assert frames(root) == kept
-    first = root.locator(".stepper-text").inner_text()
+    first = said_at(root, kept - 1)
     button.click()
-    assert until(lambda: frames(root) == kept, page, SLOW / 1000)
-    assert root.locator(".stepper-text").inner_text() != first
+    expect(button).to_have_text("Stop")
+    assert until(lambda: frames(root) >= kept, page, SLOW / 1000)
+    assert said_at(root, kept - 1) != first
 
 
 def test_without_workers_it_trains_in_slices(open_page, served):
