@@ -293,7 +293,18 @@
     change(name) {
       const text = this.controls[name].text(), value = lab.read(name, text);
       if (value === undefined) return this.refuse(name, text);
-      this.set({ ...this.settings, [name]: value }, this.run ? "This holds from the next training on." : OFFER);
+      const words = this.advice(name, value);
+      this.set({ ...this.settings, [name]: value }, words);
+    }
+
+    /** What a change asks for: a new training, or only new samples. */
+    advice(name, value) {
+      if (this.run) return "This holds from the next training on.";
+      if (!this.trained || name === "data" || name === "letters") return OFFER;
+      const root = (slips) => slips.includes("root"); // the one slip of training
+      const slip = name === "slips" && root(value) === root(this.settings.slips);
+      if (slip || name === "sampler" || name === "jumps") return "Press Sample again: the trained network can stay.";
+      return "This needs a new training. The picture is still that of the old one.";
     }
 
     refuse(name, text) {

@@ -16,17 +16,17 @@ globalThis.labSettings = (() => {
   const GROUPS = {
     "Noise and target": {
       T: number(100, [2, 400], 1, "T", "Steps from data to noise. With few, each step back has to be bold."),
-      sigma_min: number(0.005, [0.001, 0.5], 0, "σ at t = 1", "Noise over signal there. Large: fine detail is lost."),
+      sigma_min: number(0.005, [0.001, 0.5], 0, "σ at t = 1", "How noisy the first step is: noise over signal. Large: fine detail is lost."),
       sigma_max: number(20, [1, 100], 0, "σ at t = T",
-        "Small: sampling starts from noise, where data isn't noise yet."),
+        "How noisy the last step is. Too small: some data is left, but sampling starts from pure noise."),
       target: choice("eps", { eps: "the noise ε", x_0: "the point x₀", v: "the mixture v" }, "The network guesses",
         "Three ways to say the same thing. Networks don't find them equally easy."),
     },
     "Network and training": {
       width: number(64, [4, 128], 4, "width",
-        "Of two hidden layers, in fours. 16 does nearly as well; at 4, shapes blur."),
+        "Neurons in each of two hidden layers, in fours. 16 does nearly as well; at 4, shapes blur."),
       rate: number(0.02, [0.00001, 100], 0, "learning rate",
-        "Small: slow. At 0.3 the training failed; at 10 the loss ran away."),
+        "Small: slow. At 0.3 the samples end far off; at 10 the loss ran away."),
       batch: number(1024, [1, 4096], 1, "batch size", "Points in each step. Small: quick steps, but noisy ones."),
       steps: number(1000, [10, 10000], 1, "training steps",
         "More take longer. The learning rate falls to 0 at the last."),
@@ -34,14 +34,14 @@ globalThis.labSettings = (() => {
     },
     "Sampling": {
       sampler: choice("beta", { beta: "ancestral, variance β", posterior: "ancestral, variance β̃", ddim: "DDIM, no noise" },
-        "sampler", "How to step back, given a guess of x₀."),
+        "sampler", "How to step back, given a guess of x₀. Ancestral adds fresh noise in each step, DDIM none."),
       jumps: number(100, [1, 400], 1, "sampling steps", "At most T of them, evenly spread. Few: the jumps are long."),
     },
     "Slips from the bug museum": {
       slips: { kind: "switches", start: [], label: "slips", options: {
-        root: ["shares of variance in the jump, not their roots", "In training. The loss falls; the samples are thicker."],
+        root: ["ᾱ and 1 − ᾱ in the jump, without their roots", "In training. The loss falls; the samples are thicker."],
         index: ["the index of ᾱ in the mean", "Ancestral only. Each step shrinks too little: the samples fly away."],
-        variance: ["the variance where the deviation belongs", "Ancestral only. Below 1, variances are the smaller of the two. Guess."],
+        variance: ["the variance where the deviation belongs", "Ancestral only. Below 1, a variance is smaller than its root. Which way do the samples go?"],
         last: ["noise at the last step, too", "With variance β. A little fuzzy; raise σ at t = 1 to see it."],
         off: ["the network is told t − 1", "Hardly anything to see, which is the trouble with it."],
         short: ["a start where ᾱ is still 0.6", "Right look; some mass is misplaced, too little to see at 600 points."],
@@ -52,7 +52,7 @@ globalThis.labSettings = (() => {
     data: choice("roll", { roll: "the Swiss roll", moons: "two moons", circles: "two circles",
       gaussians: "eight Gaussians", heart: "a heart", ring: "a ring", drawing: "draw your own" },
       "Learn from", "Computed in your browser: 4,000 points, in standard units."),
-    letters: { kind: "text", start: "", longest: 3, label: "Letters", hint: "Up to three. Then draw over them, if you like." },
+    letters: { kind: "text", start: "", longest: 3, label: "Letters", hint: "Up to three. New letters wipe the sheet; then draw over them, if you like." },
   };
   const CONTROLS = Object.assign({}, DATA, ...Object.values(GROUPS));
   const defaults = () => Object.fromEntries(Object.entries(CONTROLS).map(([name, { start }]) => [name, start]));

@@ -292,3 +292,18 @@ def test_the_page_may_compile_but_not_evaluate(open_page, served):
     assert "'wasm-unsafe-eval'" in policy
     assert "'unsafe-eval'" not in policy
     assert (SITE / "_static" / "lab.js").is_file()
+
+
+ANEW = "This needs a new training"
+CHANGES = {"sampling steps": "Press Sample again", "T": ANEW, "training steps": ANEW}
+
+
+def test_a_change_says_whether_it_needs_a_new_training(open_page, served):
+    page = lab(open_page, served, "#T=20&width=8&batch=64&steps=20")
+    train(page)
+    page.evaluate("for (const group of document.querySelectorAll('.lab-group')) group.open = true")
+    for label, words in CHANGES.items():
+        control = page.get_by_label(label, exact=True)
+        control.fill("15")
+        control.press("Tab")
+        expect(said(page)).to_contain_text(words)
