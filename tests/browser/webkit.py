@@ -23,8 +23,12 @@ class WebKit:
     """A browser with one window, which answers like `Firefox`."""
 
     def __init__(self, driver: str, screen: str, browser: str):
-        display = self._free_display()
-        self.processes = [subprocess.Popen([screen, display, "-screen", "0", "1400x1000x24"])]
+        # The screen says on its output which number it found free.
+        shown = subprocess.Popen(
+            [screen, "-displayfd", "1", "-screen", "0", "1400x1000x24"], stdout=subprocess.PIPE, text=True
+        )
+        display = f":{shown.stdout.readline().strip()}"
+        self.processes = [shown]
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
         self.address = f"http://127.0.0.1:{port}"
@@ -35,10 +39,6 @@ class WebKit:
         wanted = {"browserName": "MiniBrowser", "webkitgtk:browserOptions": options}
         session = self.tell("", capabilities={"alwaysMatch": wanted})["sessionId"]
         self.address += f"/session/{session}"
-
-    @staticmethod
-    def _free_display() -> str:
-        return next(f":{n}" for n in range(90, 200) if not Path(f"/tmp/.X{n}-lock").exists())
 
     def _is_up(self) -> bool:
         with suppress(URLError):
@@ -78,3 +78,4 @@ class WebKit:
         for process in reversed(self.processes):
             process.terminate()
             process.wait()
+        self.processes[0].stdout.close()

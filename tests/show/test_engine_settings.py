@@ -27,26 +27,36 @@ def make(schedule=SCHEDULE, **options):
     return Diffusion(TimeMLP(schedule, **options), schedule, reverse_var="beta")
 
 
+class Bent(TimeMLP):
+    """A network of a reader's own, made from the book's."""
+
+    def forward(self, x_t, t):
+        return super().forward(x_t, t).tanh()
+
+
 class Other(nn.Module):
     def forward(self, x_t, t):
         return x_t
 
 
 @pytest.mark.parametrize(
-    ("model", "answer"),
+    ("model", "batch_size", "answer"),
     [
-        (make(), True),
-        (make(width=128, hidden=4), True),
-        (make(width=30), False),
-        (make(width=132), False),
-        (make(hidden=5), False),
-        (make(even_log_snr(1001)), False),
-        (Diffusion(Other(), SCHEDULE), False),
-        (VAE(), False),
+        (make(), 1024, True),
+        (make(width=128, hidden=4), 16384, True),
+        (make(), 16385, False),
+        (make(width=30), 8, False),
+        (make(width=132), 8, False),
+        (make(hidden=5), 8, False),
+        (make(n_directions=25), 8, False),
+        (make(even_log_snr(1001)), 8, False),
+        (Diffusion(Bent(SCHEDULE), SCHEDULE), 8, False),
+        (Diffusion(Other(), SCHEDULE), 8, False),
+        (VAE(), 8, False),
     ],
 )
-def test_what_the_engine_can_train(model, answer):
-    assert fits(model) is answer
+def test_what_the_engine_can_train(model, batch_size, answer):
+    assert fits(model, batch_size) is answer
 
 
 def test_the_limits_are_the_engines():
@@ -131,7 +141,18 @@ def test_the_tab_fills_the_model_with_what_it_has_learnt():
     assert run.run.stopped == "stopped"
 
 
+@pytest.mark.parametrize(("reason", "value"), [("diverged", float("nan")), ("unavailable", None)])
+def test_a_training_in_the_tab_that_fails_leaves_the_network_as_it_was(reason, value):
+    model = make()
+    before = [parameter.detach().clone() for parameter in model.network.parameters()]
+    run = train_live(model, normal(100, 2).float(), lambda n, g: normal(n, 2).float(), steps=3, engine="tab")
+    weights = [] if value is None else [[value] * parameter.numel() for parameter in before]
+    run.view.trained = {"reason": reason, "message": "why", "losses": [], "weights": weights}
+    assert all(map(torch.equal, model.network.parameters(), before))
+    assert (run.run.stopped, run.run.kept) == ("why", 0)
+
+
 def test_the_tab_says_which_models_it_trains():
-    message = r"^engine = 'tab' trains a Diffusion with a TimeMLP, .*; pass engine='torch' for this model$"
+    message = r"^engine = 'tab' trains a Diffusion with a TimeMLP, .*; pass engine='torch' for this one$"
     with pytest.raises(ValueError, match=message):
         train_live(VAE(), normal(100, 2).float(), lambda n, g: normal(n, 2).float(), steps=3, engine="tab")

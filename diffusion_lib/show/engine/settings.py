@@ -10,15 +10,26 @@ from diffusion_lib.models.networks import TimeMLP
 from diffusion_lib.show.engine.tables import ancestral_table, network_table, process_table
 
 MOST_POINTS = 4096  # of the data that travels with a page
-LIMITS = {"width": 128, "hidden": 4, "T": 1000, "rows": 16384}  # as in engine.js
+# As in engine.js.
+LIMITS = {"width": 128, "hidden": 4, "features": 128, "waves": 48, "T": 1000, "rows": 16384}
 
 
-def fits(model: nn.Module) -> bool:
-    """Whether the engine can train the model: a `Diffusion` of points in the plane with a `TimeMLP`."""
-    if not isinstance(model, Diffusion) or not isinstance(model.network, TimeMLP):
+def fits(model: nn.Module, batch_size: int) -> bool:
+    """Whether the engine can train the model on such batches: a `Diffusion` with a `TimeMLP`, within limits.
+
+    A subclass may compute something else, of which the engine knows nothing.
+    """
+    if type(model) is not Diffusion or type(model.network) is not TimeMLP:
         return False
     table = network_table(model.network)
-    sizes = {"width": table["width"], "hidden": table["hidden"], "T": model.T}
+    sizes = {
+        "width": table["width"],
+        "hidden": table["hidden"],
+        "features": model.network.body[0].in_features,
+        "waves": len(table["waves"][0]),
+        "T": model.T,
+        "rows": batch_size,
+    }
     return table["width"] % 4 == 0 and all(size <= LIMITS[name] for name, size in sizes.items())
 
 

@@ -117,13 +117,14 @@ def train_live(
     cell ends at once, and the model has its new weights when the view says that it is trained.
     """
     moments = picture_steps(steps, pictures)
-    if engine == "tab" and not fits(model):
+    in_reach = fits(model, batch_size)
+    if engine == "tab" and not in_reach:
         raise ValueError(
-            "engine = 'tab' trains a Diffusion with a TimeMLP, whose width is a multiple of 4 up to 128; "
-            "pass engine='torch' for this model"
+            "engine = 'tab' trains a Diffusion with a TimeMLP, whose width is a multiple of 4 up to 128, on "
+            "batches of up to 16,384; pass engine='torch' for this one"
         )
     camera = _Camera(model, x_0, fresh, steps, TabTrainer if engine == "tab" else Stepper)
-    if fits(model):
+    if in_reach:
         training = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
         camera.let_readers_train(x_0, training, roll)
     if engine == "tab":
@@ -156,7 +157,8 @@ def script() -> str:
 class TabTrainer(Stepper):
     """The same view in a notebook, for a training in the browser that shows it: it begins when it is shown.
 
-    At its end the browser sends the losses, the seconds, why it ended early, if it did, and the weights.
+    At its end the browser sends the losses, the seconds, why it ended early, if it did, and the weights. A
+    training that went astray, or never began, leaves the network as it was.
     """
 
     _esm = page.script() + script() + str(Stepper._esm).replace(EXPORT, "const stepper = {") + BEGIN_AT_ONCE
@@ -171,11 +173,13 @@ class TabTrainer(Stepper):
         def on_end(change: dict[str, Any]) -> None:
             end = change["new"]
             run.losses[:] = end["losses"]
-            run.seconds, run.kept = end["seconds"], len(end["losses"])
+            run.seconds = end.get("seconds", 0.0)
             run.stopped = "" if end["reason"] == "done" else end["message"] or end["reason"]
-            with torch.no_grad():
-                for parameter, values in zip(network.parameters(), end["weights"], strict=True):
-                    parameter.copy_(torch.tensor(values).reshape(parameter.shape))
+            if end["reason"] in ("done", "stopped") and end["weights"]:
+                run.kept = len(end["losses"])
+                with torch.no_grad():
+                    for parameter, values in zip(network.parameters(), end["weights"], strict=True):
+                        parameter.copy_(torch.tensor(values).reshape(parameter.shape))
 
         self.observe(on_end, "trained")
 
