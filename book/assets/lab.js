@@ -7,6 +7,7 @@
   const STEPPER = "diffusion_lib.show.widgets.stepper.Stepper";
   const PAPER = 240, PEN = 14; // pixels of the drawing, and of its pen
   const INK = "#3f8fc5"; // legible on light and dark
+  const FAR = 10; // noise floors at which samples have missed the data
   const OFFER = "Guess what you'll see, then press Train. Nothing leaves this page.";
 
   // --- the picture: a Stepper of training step and t, which grows
@@ -100,7 +101,9 @@
     }
 
     distance(samples) {
-      return samples.every(Number.isFinite) ? slicedWasserstein(samples, this.data.real) : NaN;
+      const distance = samples.every(Number.isFinite) ? slicedWasserstein(samples, this.data.real) : NaN;
+      this.floors = distance / this.data.unit;
+      return distance;
     }
 
     samples({ samples }) {
@@ -239,7 +242,7 @@
       copy.addEventListener("click", () => this.copy());
       reset.addEventListener("click", () => this.set(lab.defaults(), OFFER));
       for (const [name, { node }] of Object.entries(this.controls)) {
-        node.addEventListener("change", () => this.change(name));
+        node.addEventListener(CONTROLS[name].kind === "text" ? "input" : "change", () => this.change(name));
       }
       addEventListener("hashchange", () => location.hash.includes("=") && this.open());
       this.open();
@@ -352,12 +355,18 @@
       if (this.run) return;
       const points = this.points();
       if (points) this.picture(points).preview();
+      else this.forget();
+    }
+
+    /** Without the picture, and without the model that it shows. */
+    forget() {
+      this.shown?.remove();
+      this.shown = this.trained = null;
+      this.anew.disabled = true;
     }
 
     picture(points) {
-      this.shown?.remove();
-      this.trained = null;
-      this.anew.disabled = true;
+      this.forget();
       const picture = new Picture(this.stage, points, this.settings);
       this.shown = picture;
       return picture;
@@ -368,18 +377,22 @@
       if (!points) return;
       const { settings } = this, engine = lab.engineSettings(settings, points), picture = this.picture(points);
       this.start(engine, (found) => picture.take(found), (end) => {
-        if (end.weights?.length) this.trained = { engine, settings, weights: end.weights, picture };
-        this.said.textContent = this.ending(end);
+        if (end.weights?.length) this.trained = { engine, settings, weights: end.weights, picture, seed: 0 };
+        this.said.textContent = this.ending(end, picture.floors);
       });
       this.said.textContent = "Training in your browser.";
     }
 
     sampleAgain() {
       const { engine, settings, weights, picture } = this.trained, { sampler, jumps, slips } = this.settings;
-      const chosen = { ...settings, sampler, jumps, slips };
+      const chosen = { ...settings, sampler, jumps, slips }, last = this.trained.chosen ?? settings;
+      const unchanged = lab.toFragment(chosen) === lab.toFragment(last);
+      if (unchanged) this.trained.seed++;
+      this.trained.chosen = chosen;
       const name = [inWords(CONTROLS.sampler, sampler), `${Math.min(jumps, settings.T)} steps`];
       if (slips.length) name.push(`with ${inWords(CONTROLS.slips, slips)}`);
-      const again = lab.samplingAgain(engine, weights, chosen);
+      if (unchanged) name.push("from other noise");
+      const again = lab.samplingAgain(engine, weights, chosen, this.trained.seed);
       this.start(again, (found) => picture.again(found, name.join(", ")), (end) => {
         this.said.textContent = end.reason === "done" ? "Sampled again, with the model as it was." : this.ending(end);
       });
@@ -400,9 +413,11 @@
       });
     }
 
-    ending({ reason, message, step, seconds }) {
+    ending({ reason, message, step, seconds }, floors) {
+      const far = "But the samples are far from the data: look at what you've set.";
+      const next = floors < FAR ? "Drag the sliders." : far;
       return {
-        done: () => `Trained in your browser: ${step} steps in ${seconds.toFixed(1)} s. Drag the sliders.`,
+        done: () => `Trained in your browser: ${step} steps in ${seconds.toFixed(1)} s. ${next}`,
         stopped: () => "Stopped. The pictures so far stay.",
         diverged: () => `The training diverged: ${message}. Try a smaller learning rate.`,
         failed: () => `The training failed: ${message}.`,

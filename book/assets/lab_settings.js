@@ -215,10 +215,11 @@ globalThis.labSettings = (() => {
     };
   }
 
-  /** The settings that sample once more from a model of `weights`, as a reader may have changed the sampler. */
-  function samplingAgain(engine, weights, settings) {
+  /** The settings that sample once more from a model of `weights`, with another sampler or, by `more`, other noise. */
+  function samplingAgain(engine, weights, settings, more) {
     const { training, pictures } = engine, sampler = samplingTable(scheduleOf(settings), settings);
-    return { ...engine, weights, sampler, training: { ...training, steps: 0 }, pictures: { ...pictures, at: [0] } };
+    const once = { ...pictures, at: [0], seed: pictures.seed + more };
+    return { ...engine, weights, sampler, training: { ...training, steps: 0 }, pictures: once };
   }
 
   const scheduleOf = ({ T, sigma_min, sigma_max }) => tables.schedules.even_log_snr({ T, sigma_min, sigma_max });

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import SITE, until
+from conftest import SITE, pixels, until
 from playwright.sync_api import Page, expect
 
 LAB = "book/lab.html"
@@ -292,6 +292,33 @@ def test_the_page_may_compile_but_not_evaluate(open_page, served):
     assert "'wasm-unsafe-eval'" in policy
     assert "'unsafe-eval'" not in policy
     assert (SITE / "_static" / "lab.js").is_file()
+
+
+def test_sampling_again_without_a_change_starts_from_other_noise(open_page, served):
+    page = lab(open_page, served, "#" + QUICK)
+    train(page)
+    distance(page)  # the newest picture is shown
+    first = pixels(stepper(page))
+    sample_again(page)
+    assert pixels(stepper(page)) != first
+    assert "from other noise" in stepper(page).inner_text()
+
+
+def test_a_training_that_misses_the_data_says_so(open_page, served):
+    page = lab(open_page, served, "#steps=10&batch=64&width=4")
+    train(page)
+    assert distance(page) > 10
+    expect(said(page)).to_contain_text("the samples are far from the data")
+
+
+def test_a_letter_shows_as_it_is_typed_and_an_empty_sheet_shows_nothing(open_page, served):
+    page = lab(open_page, served)
+    page.get_by_label("Learn from").select_option("drawing")
+    expect(stepper(page)).to_have_count(0)
+    page.get_by_label("Letters").press("A")
+    expect(stepper(page)).to_have_count(1)
+    page.get_by_role("button", name="Clear").click()
+    expect(stepper(page)).to_have_count(0)
 
 
 ANEW = "This needs a new training"
