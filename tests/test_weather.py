@@ -146,7 +146,9 @@ CALLS = {
     "models.chain.ReverseChain.trajectory": Call(a_path, **CHAIN),
     "models.chain.ReverseChain.sample": Call(drawn, **CHAIN),
     **{f"data.planes.{name}": Call(lambda a: (a.n, 2)) for name in data.DATASETS},
+    "data.planes.labelled_swiss_roll": Call(is_a(tuple)),
     "data.planes.roll_curve": Call(drawn),
+    "data.planes.roll_quadrature": Call(is_a(tuple)),
     "data.units.Standardiser": Call(is_a(data.Standardiser), arguments={"mean": tensors(2)}),
     "data.units.Standardiser.fit": Call(is_a(data.Standardiser), arguments={"x": tensors(5, 2)}),
     "data.units.Standardiser.__call__": Call(rows("x", 2), fitted, passes=True),
@@ -199,6 +201,8 @@ CALLS = {
     "models.networks.HeadPerStep.forward": Call(rows("x_t", 4), Setting.heads, passes=True),
     "models.oracle.ExactDenoiser": Call(is_a(nn.Module)),
     "models.oracle.ExactDenoiser.forward": Call(rows("z", 2), oracle),
+    "models.oracle.ExactDenoiser.expect": Call(rows("z", 3), oracle, {"values": tensors(4, 3)}, passes=True),
+    "models.oracle.ExactDenoiser.log_prob": Call(rows("z"), oracle),
     "show.plots.use_book_style": Call(is_a(type(None))),
     "show.plots.cloud": Call(is_a(type(None))),
     "show.plots.arrows": Call(is_a(type(None))),
@@ -328,6 +332,8 @@ def surely_wrong(name, bad, value, s):
 
 def type_of(name, given, s):
     """The type of the tensors that a function gives: that of the first it is given, or the one it says."""
+    if name in ("data.planes.labelled_swiss_roll", "data.planes.roll_quadrature"):
+        return None  # tensors of several types
     for value in given.values():
         if isinstance(value, Tensor) and value.is_floating_point():
             return value.dtype

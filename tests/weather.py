@@ -166,6 +166,17 @@ def oracle(s: Setting) -> Callable:
     return ExactDenoiser(s.normal(4, 2), chunk=2)
 
 
+def chances(n: int) -> Callable[[Setting], Values]:
+    """Weights of n points, or of those of a case."""
+
+    def values(s: Setting) -> Values:
+        w = s.normal(n if n > 0 else s.n).abs()
+        bad = [-w, w * 0, w * torch.nan, w[:, None], w.tolist(), w.long(), 3, "x", torch.cat([w, w])]
+        return [None, w, w.double()], bad
+
+    return values
+
+
 def one_step(s: Setting) -> Values:
     good, bad = steps(s)
     return good[:4], bad
@@ -234,7 +245,7 @@ ARGUMENTS |= {
     "t": steps, "generator": generators, "schedule": schedule, "chain": tensors(None, -1, 2), "n": count(5),
     "T": count(3, 30), "n_in": count(2), "n_out": count(3), "width": count(4), "hidden": count(1, 3),
     "n_directions": count(1, 4), "chunk": count(2), "sets": count(1), "digits": count(3),
-    "n_neighbors": count(2),
+    "n_neighbors": count(2), "panels": count(1),
     "latent": count(1, 2), "steps": count(1, 2), "batch_size": count(1, 9), "var": variances,
     "sigma": levels, "shape": lambda s: ([(2,), [2]], [(), (0,), 2, None, "x", (2.5,)]), "dim": count(2),
     "event_dims": count(1), "eta": number(0, 0.5, 1), "denoiser": things(oracle),
@@ -242,6 +253,7 @@ ARGUMENTS |= {
     "step": lambda s: ([0, 1], [2.5, "1", None]),
     "kind": choice("x_0", "eps", "score", "v"), "predict": choice("x_0", "eps", "v"), "role": choice("data"),
     "weighting": choice("simple", "bound"), "reverse_var": choice("posterior", "beta"),
+    "weights": chances(-1),
     "std": number(0.5), "beta_1": number(None, 0.01), "beta_T": number(None, 0.02), "s": number(0, 0.01),
     "beta_max": number(0.9), "sigma_min": number(0.01), "sigma_max": number(10), "limit": number(2, 2.5),
     "decoder_std": number(None, 0.1), "least_std": number(0.02), "learning_rate": number(1e-3, 1, 1e30),

@@ -18,9 +18,11 @@ from diffusion_lib.contracts.arrays import (
     fits,
     index,
     multiplies,
+    one_for_each,
     one_point,
     over_same_time,
     points_like,
+    weights_for,
 )
 from diffusion_lib.contracts.door import checked, hold, outside
 from diffusion_lib.contracts.rules import (

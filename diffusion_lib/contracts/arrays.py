@@ -126,6 +126,34 @@ def shares(value, name, given):
         )
 
 
+def one_for_each(points: str) -> Rule:
+    """Numbers or points, one for each row of the argument, or of the model's, called `points`."""
+
+    def rule(value, name, given):
+        n = len(given[points] if points in given else getattr(given["self"], points))
+        floating(value, name, given)
+        if value.ndim == 0 or len(value) != n:
+            found = f"{name} has shape {tuple(value.shape)}"
+            raise ValueError(f"{found}, and there are {n} {points}; pass one for each, shape ({n}, …)")
+
+    return rule
+
+
+def weights_for(points: str) -> Rule:
+    """Weights (n,), at least 0 and not all 0, one for each row of the argument called `points`."""
+
+    def rule(value, name, given):
+        one_for_each(points)(value, name, given)
+        n = len(given[points])
+        if value.ndim != 1:
+            raise ValueError(f"{name} has shape {tuple(value.shape)}; pass one number for each, shape ({n},)")
+        if not readable(((value >= 0) & (value < math.inf)).all() & (value > 0).any()):
+            found = f"{name} runs from {float(value.min()):g} to {float(value.max()):g}"
+            raise ValueError(f"{found}; pass finite weights of at least 0, not all of them 0")
+
+    return rule
+
+
 def _broadcast(a: Any, b: Any) -> tuple[int, ...] | None:
     """The shape to which the two shapes broadcast, or None if they do not."""
     try:

@@ -1,8 +1,8 @@
-"""Five named sets of points in the plane, of about the same extent.
+"""Five named sets of points in the plane, of about the same extent; the roll's arms, and its curve.
 
-Each function draws `n` fresh points, float32, shape (n, 2), from a `generator`, and puts them on its
-device. The Swiss roll is the book's running example; the other four share its overall standard deviation,
-so that settings carry over from one to the next.
+Each function that draws gives `n` fresh points, float32, shape (n, 2), from a `generator`, on its device.
+The Swiss roll is the book's running example; the other four share its overall standard deviation, so that
+settings carry over from one to the next. The roll's labels are its half turns, from the inside out.
 """
 
 import math
@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
+import numpy as np
 import torch
 from sklearn.datasets import make_circles, make_moons, make_swiss_roll
 from torch import Generator, Tensor
@@ -35,18 +36,52 @@ def _place(generator: Generator | None) -> torch.device:
 @checked
 def swiss_roll(n: Count, generator: Generator | None = None) -> Tensor:
     """The Swiss roll: scikit-learn's, without noise, columns 0 and 2, divided by 10."""
+    return labelled_swiss_roll(n, generator)[0]
+
+
+@checked
+def labelled_swiss_roll(n: Count, generator: Generator | None = None) -> tuple[Tensor, Tensor]:
+    """The same points (n, 2), and for each the arm on which it lies, (n,), int64: 1, 2 or 3."""
     place = _place(generator)
     seed = int(torch.randint(2**31, (1,), generator=generator, device=place))  # scikit-learn draws with NumPy
-    x, _ = make_swiss_roll(n, random_state=seed)
-    return torch.from_numpy(x[:, [0, 2]] / 10).float().to(place)
+    x, angle = make_swiss_roll(n, random_state=seed)
+    points = torch.from_numpy(x[:, [0, 2]] / 10).float()
+    return points.to(place), _arm(torch.from_numpy(angle)).to(place)
 
 
 @checked
 def roll_curve(n: Annotated[int, at_least(2)] = 2000) -> Tensor:
     """The curve on which the Swiss roll lies, as `n` points in order along it; shape (n, 2)."""
     angle = torch.linspace(_ROLL_START, _ROLL_END, n, dtype=torch.float64, device="cpu")
-    curve = torch.stack([angle * angle.cos(), angle * angle.sin()], dim=1).float() / 10
-    return curve.to(_place(None))
+    return _on_curve(angle).float().to(_place(None))
+
+
+@checked
+def roll_quadrature(panels: Count = 64) -> tuple[Tensor, Tensor, Tensor]:
+    """Points on the roll's curve, (n, 2), their weights, (n,), and their arms, (n,), in float64.
+
+    The roll is uniform in the angle of its curve, and E[f(x_0)] is the sum of weights · f(points): Gauss and
+    Legendre's rule with 16 points on each of `panels` pieces of each arm, so n = 48 · `panels`. Under noise
+    of the standard deviation σ, in the roll's own unit, E[x_0 | z] is right to 1e-10 if `panels` are at least
+    8 and 0.65/σ.
+    """
+    node, weight = np.polynomial.legendre.leggauss(16)
+    pieces = 3 * panels
+    place = (torch.arange(pieces, device="cpu")[:, None] + 0.5 * (1 + torch.from_numpy(node))) / pieces
+    angle = _ROLL_START + (_ROLL_END - _ROLL_START) * place.flatten()
+    weights = torch.from_numpy(weight).repeat(pieces) / (2 * pieces)
+    here = _place(None)
+    return _on_curve(angle).to(here), weights.to(here), _arm(angle).to(here)
+
+
+def _on_curve(angle: Tensor) -> Tensor:
+    """The points of the roll's curve at these angles: (n, 2)."""
+    return torch.stack([angle * angle.cos(), angle * angle.sin()], dim=1) / 10
+
+
+def _arm(angle: Tensor) -> Tensor:
+    """The half turn, 1, 2 or 3 from the inside out, in which an angle of the curve lies."""
+    return ((angle - _ROLL_START) / math.pi).floor().long().clamp(0, 2) + 1
 
 
 def _drawn_from(make: Callable, n: Count, generator: Generator | None) -> Tensor:

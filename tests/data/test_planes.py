@@ -45,6 +45,26 @@ def test_the_curve_is_the_spiral_in_order():
     torch.testing.assert_close(torch.cos(turned - angle), torch.ones(101).double(), rtol=0, atol=1e-6)
 
 
+def test_the_arms_are_half_turns():
+    x, arm = data.labelled_swiss_roll(3000, seeded())
+    assert torch.equal(x, data.swiss_roll(3000, seeded()))
+    radius = 10 * x.double().norm(dim=1)  # the angle, of which the roll's radius is a tenth
+    assert torch.equal(arm, ((radius - START) / math.pi + 1e-7).floor().long() + 1)
+    assert arm.unique().tolist() == [1, 2, 3]
+
+
+def test_the_quadrature_integrates_the_roll():
+    points, weights, arm = data.roll_quadrature(panels=4)
+    assert points.shape == (192, 2)
+    for k, turn in enumerate((math.cos, math.sin)):
+        mean = roll_mean(lambda a, turn=turn: a * turn(a) / 10)
+        square = roll_mean(lambda a, turn=turn: (a * turn(a) / 10) ** 2)
+        assert abs(float(weights @ points[:, k]) - mean) < 1e-12  # SciPy's accuracy
+        assert abs(float(weights @ points[:, k] ** 2) - square) < 1e-12
+    for label in (1, 2, 3):
+        assert abs(float(weights[arm == label].sum()) - 1 / 3) < 10 * EPS
+
+
 @pytest.mark.parametrize("draw", data.DATASETS.values(), ids=data.DATASETS)
 def test_every_set_has_the_rolls_size(draw):
     x = draw(1_000_000, seeded(1)).double()

@@ -1,14 +1,17 @@
 """The exact denoiser against closed forms, quadrature and brute force."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import fixed_quad
 from scipy.special import logsumexp
-from scipy.stats import truncnorm
-from support import EPS, MAKERS, normal, refused
+from scipy.stats import multivariate_normal, truncnorm
+from support import EPS, MAKERS, normal, refused, seeded
 
+from diffusion_lib import data
 from diffusion_lib.models.oracle import ExactDenoiser
 from diffusion_lib.process.schedules import even_log_snr, linear
 from diffusion_lib.solvers.steps import AtSteps
@@ -72,6 +75,56 @@ def test_many_points_are_a_quadrature_of_a_density(t):
     ) / width  # the midpoint rule's error: (h²/24) · curvature of the integrand
     np.testing.assert_allclose(found[:, 0], exact, rtol=0, atol=(2 / n / width) ** 2 * (1 + reach**2))
     assert found[:, 1].abs().max() == 0
+
+
+def test_weights_are_as_good_as_copies():
+    points, z = normal(4, 3), normal(9, 3, seed=1)
+    copies, weights = points[[0, 0, 0, 1, 3, 3]], torch.tensor([3.0, 1.0, 0.0, 2.0])
+    found, expected = ExactDenoiser(points, weights.double()), ExactDenoiser(copies)
+    torch.testing.assert_close(found(z, 0.8), expected(z, 0.8), rtol=0, atol=100 * EPS)
+    torch.testing.assert_close(found.log_prob(z, 0.8), expected.log_prob(z, 0.8), rtol=0, atol=100 * EPS)
+
+
+def test_the_log_density_is_that_of_a_mixture():
+    points, z, weights = normal(5, 2), normal(9, 2, seed=1), torch.tensor([1.0, 2, 3, 4, 5]).double()
+    found = ExactDenoiser(points, weights).log_prob(z, 0.7)
+    density = sum(
+        float(w) / 15 * multivariate_normal(point, 0.49).pdf(z.numpy())
+        for w, point in zip(weights, points.numpy(), strict=True)
+    )
+    np.testing.assert_allclose(found, np.log(density), rtol=0, atol=1e-12)
+
+
+def test_any_function_of_the_data_has_an_expectation():
+    points, z = normal(30, 2), normal(6, 2, seed=1)
+    oracle, square = ExactDenoiser(points), points[:, :, None] * points[:, None]
+    torch.testing.assert_close(oracle.expect(z, 0.5, torch.ones(30).double()), torch.ones(6).double())
+    # The second Tweedie formula: Cov[x_0 | z] = σ² ∂x̂_0/∂z.
+    mean, jacobian = oracle(z, 0.5), torch.func.vmap(torch.func.jacrev(lambda z: oracle(z[None], 0.5)[0]))(z)
+    covariance = oracle.expect(z, 0.5, square) - mean[:, :, None] * mean[:, None]
+    torch.testing.assert_close(covariance, 0.25 * jacobian, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("sigma", [0.7, 0.05, 0.012])
+def test_the_roll_is_a_quadrature_to_ten_digits(sigma):
+    """Against SciPy's adaptive quadrature, at the panels that the docstring asks for."""
+    nodes, weights, _ = data.roll_quadrature(max(8, math.ceil(0.65 / sigma)))
+    z = data.swiss_roll(5, seeded(2)).double() + sigma * normal(5, 2)
+    found = ExactDenoiser(nodes, weights)(z, sigma)
+    ends = np.linspace(1.5 * math.pi, 4.5 * math.pi, 4000)
+    for row, (x, y) in enumerate(z.tolist()):
+
+        def joint(angle, x=x, y=y):
+            gap = (x - angle * np.cos(angle) / 10) ** 2 + (y - angle * np.sin(angle) / 10) ** 2
+            return np.exp(-gap / (2 * sigma**2))
+
+        pieces = [
+            fixed_quad(lambda a, f=f: joint(a) * f(a), p, q, n=12)[0]
+            for f in (np.ones_like, lambda a: a * np.cos(a) / 10, lambda a: a * np.sin(a) / 10)
+            for p, q in pairwise(ends)
+        ]
+        total, first, second = np.reshape(pieces, (3, -1)).sum(axis=1)
+        np.testing.assert_allclose(found[row], [first / total, second / total], rtol=0, atol=1e-10)
 
 
 def test_no_shifted_or_scaled_answer_errs_less():
@@ -152,6 +205,22 @@ def test_bad_points_are_refused():
         ExactDenoiser(torch.full((4, 2), math.nan))
     with refused("chunk = 0", "at least 1"):
         ExactDenoiser(torch.zeros(4, 2), chunk=0)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        (torch.ones(3), "there are 4 points; pass one for each, shape (4, …)"),
+        (torch.ones(4, 1), "pass one number for each, shape (4,)"),
+        (torch.zeros(4), "runs from 0 to 0; pass finite weights"),
+        (torch.tensor([1.0, -1, 1, 1]), "runs from -1 to 1; pass finite weights"),
+        (torch.tensor([1.0, math.inf, 1, 1]), "runs from 1 to inf; pass finite weights"),
+        ([1.0, 1, 1, 1], "weights is list"),
+    ],
+)
+def test_bad_weights_are_refused(weights, message):
+    with refused("weights", message):
+        ExactDenoiser(normal(4, 2), weights)
 
 
 def test_bad_questions_are_refused():
