@@ -5,6 +5,7 @@
 //
 //     trainer   {settings, unit, has_floor}   the engine's settings (session.js), and the distance's unit
 //     follows   {t, points, text}             a Stepper of training step and t that shows the same model
+//               {points, arrows, texts}       one of t, from T to 0, that shows its guesses of x_0, too
 //
 // Nothing starts by itself, and nothing leaves the page.
 
@@ -64,6 +65,12 @@ globalThis.bookLive = (() => {
       this.parts.push(steps);
       this.pairs += n;
       return { kind, role, panel, n, at, ...options };
+    }
+
+    /** A layer of arrows between points, flat. */
+    arrows(role, panel, from, to, options = {}) {
+      const [tails, heads] = [from, to].map((ends) => this.layer("arrows", role, panel, ends, options));
+      return { ...tails, at: [...tails.at, ...heads.at] };
     }
 
     /** The points of a background's layer, flat, in the panel's units. */
@@ -132,6 +139,12 @@ globalThis.bookLive = (() => {
     return `Step ${step} of ${steps}: ${progress}, ${round(rate, 0)} steps/s, ${left} s left.`;
   }
 
+  /** The guesses of x_0 at points of step t, flat, from what the network says: its target, solved for x_0. */
+  function guesses(x_t, outputs, t, process) {
+    const [signal, noise, a, b] = ["signal", "noise", "target_x_0", "target_eps"].map((name) => process[name][t]);
+    return x_t.map((x, i) => (noise * outputs[i] - b * x) / (noise * a - signal * b));
+  }
+
   class Training {
     constructor(model, el) {
       this.recording = new Recording(model);
@@ -196,15 +209,17 @@ globalThis.bookLive = (() => {
         unavailable: () => `Your browser doesn't let a page train (${message}). Here is the recording.`,
       }[reason]();
       if (reason === "unavailable") this.button.disabled = true;
-      if (this.pictures.length) {
-        document.dispatchEvent(new CustomEvent(TRAINED, { detail: { pictures: this.pictures } }));
-      }
+      const { pictures, trainer: { settings: { process } } } = this;
+      if (pictures.length) document.dispatchEvent(new CustomEvent(TRAINED, { detail: { pictures, process } }));
     }
 
-    /** In a notebook the kernel hears of the end, and keeps the pictures. */
-    report(trained) {
-      this.recording.model.set("trained", trained);
-      this.recording.model.save_changes();
+    /** In a notebook the kernel hears of the end, and keeps the pictures and their weights. */
+    report(end) {
+      const { recording: { model }, pictures } = this, all = pictures.flatMap(({ weights }) => weights);
+      const snapshots = Float32Array.from(all.flatMap((array) => Array.from(array)));
+      model.set("snapshots", new DataView(snapshots.buffer));
+      model.set("trained", { ...end, steps: pictures.map(({ step }) => step) });
+      model.save_changes();
     }
 
     restore() {
@@ -215,21 +230,30 @@ globalThis.bookLive = (() => {
     }
   }
 
-  /** A Stepper of training step and t: it shows the model that was trained on its page. */
+  const average = (numbers) => numbers.reduce((a, b) => a + b, 0) / numbers.length;
+
+  /** A Stepper that shows the model that was trained on its page. */
   class Follower {
     constructor(model, el) {
       this.recording = new Recording(model);
       this.said = line(el);
-      document.addEventListener(TRAINED, ({ detail: { pictures } }) => this.show(pictures));
+      document.addEventListener(TRAINED, ({ detail: { pictures, process } }) => {
+        if (pictures) this.show(pictures, process);
+        else this.recording.restore();
+        this.said.textContent = pictures ? "This is the model that was just trained above, in your browser." : "";
+      });
     }
 
-    show(pictures) {
+    show(pictures, process) {
+      const { recording, recording: { content } } = this;
+      if (content.follows.texts) this.guesses(pictures[pictures.length - 1], process);
+      else this.reverse(pictures);
+      recording.show();
+    }
+
+    /** Training step and t. */
+    reverse(pictures) {
       const { recording } = this, { t: steps, points, text } = recording.content.follows;
-      if (!pictures) {
-        recording.restore();
-        this.said.textContent = "";
-        return;
-      }
       const [training, reverse] = recording.content.axes;
       recording.empty([{ ...training, values: pictures.map(({ step }) => String(step)) }, reverse]);
       for (const { step, states } of pictures) {
@@ -240,8 +264,21 @@ globalThis.bookLive = (() => {
         }
       }
       recording.shown.start = [pictures.length - 1, steps.length - 1];
-      recording.show();
-      this.said.textContent = "This is the model that was just trained above, in your browser.";
+    }
+
+    /** The trained model's points at each t, with arrows to its guesses. */
+    guesses({ states, outputs }, process) {
+      const { recording } = this, { points, arrows, texts } = recording.content.follows;
+      recording.empty(recording.content.axes);
+      recording.shown.frames = texts.map((text, k) => {
+        const x_t = states[k].subarray(0, 2 * points), layers = [recording.layer("points", "model", 0, x_t)];
+        if (!outputs[k]) return { text, layers };
+        const guess = guesses(x_t, outputs[k], states.length - 1 - k, process);
+        layers.push(recording.arrows("accent", 0, x_t.subarray(0, 2 * arrows), guess.subarray(0, 2 * arrows)));
+        const away = average(Array.from({ length: x_t.length / 2 }, (_, i) =>
+          Math.hypot(guess[2 * i] - x_t[2 * i], guess[2 * i + 1] - x_t[2 * i + 1])));
+        return { text: text.replace("{away}", Number(away.toPrecision(2))), layers };
+      });
     }
   }
 
