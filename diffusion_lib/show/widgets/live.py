@@ -105,7 +105,8 @@ def train_live(
 
 def script() -> str:
     """What lets a page's reader train: a script beside the engine's, with `bookLive` (see `live.js`)."""
-    return Path(__file__).with_name("live.js").read_text(encoding="utf-8")
+    files = (Path(__file__).with_name(name) for name in ("recording.js", "live.js"))
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 class TabTrainer(Stepper):
