@@ -46,7 +46,7 @@ TRUSTED = {
     "show.engine.page.script": "takes nothing",
     "show.engine.settings": "get what train_live has checked",
     "show.widgets.frames.Layer": "a record that points, arrows, ellipses, curve and labels fill in",
-    "show.widgets.live.LiveRun": "a record that train_live fills in",
+    "show.widgets.live_run.LiveRun": "a record that train_live fills in",
     "show.widgets.live.TabTrainer": "a Stepper that train_live makes",
     "show.widgets.live.script": "takes nothing",
     "show.widgets.stepper.quantise": "gets what points, arrows, … and Panel have checked",

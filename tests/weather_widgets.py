@@ -9,7 +9,7 @@ from weather import Call, Setting, Values, count, is_a, number, tensors
 from diffusion_lib.data import Standardiser
 from diffusion_lib.show.widgets import Axis, Frame, Panel, Stepper, points
 from diffusion_lib.show.widgets.frames import Anchor, Layer, Role
-from diffusion_lib.show.widgets.live import LiveRun
+from diffusion_lib.show.widgets.live_run import LiveRun
 
 ROLL = Standardiser(torch.zeros(2), 0.7)
 ODD = [None, 3, 2.5, [3], torch.ones(2), np.ones(2), {}, object()]

@@ -19,7 +19,7 @@ from diffusion_lib import data
 from diffusion_lib.measure.evaluation import evaluate
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.show.engine import ancestral_table, network_table, process_table, script
-from diffusion_lib.show.widgets.live import N_POINTS
+from diffusion_lib.show.widgets.live_run import N_POINTS
 from diffusion_lib.training import train
 
 STEPS, ROWS, SETS = 1000, 1024, 4

@@ -8,6 +8,7 @@
   const PAPER = 240, PEN = 14; // pixels of the drawing, and of its pen
   const INK = "#3f8fc5"; // legible on light and dark
   const FAR = 10; // noise floors at which samples have missed the data
+  const MOST = 1000; // noise floors that the distance's axis has: what is beyond lies on its edge
   const OFFER = "Guess what you'll see, then press Train. Nothing leaves this page.";
 
   // --- the picture: a Stepper of training step and t, which grows
@@ -27,6 +28,7 @@
   }
 
   const plain = { equal: true, aspect: 1, wide: false, ticks: [[], []], labels: ["", ""] };
+  const floors = [[1, "1×"], [10, "10×"], [100, "100×"], [MOST, `≥ ${MOST}×`]];
 
   function panels(box, steps) {
     const square = { ...plain, x: [-box, box], y: [-box, box] };
@@ -34,23 +36,24 @@
     const distance = {
       ...plain,
       equal: false,
-      title: "Distance to data, in noise floors",
+      title: "Distance, in noise floors",
       x: [Math.log(marks[0]) - 0.1, Math.log(steps) + 0.1],
-      y: [Math.log(0.5), Math.log(500)],
-      ticks: [marks.map((n) => [Math.log(n), String(n)]), [1, 10, 100].map((r) => [Math.log(r), `${r}×`])],
+      y: [Math.log(0.5), Math.log(MOST)],
+      ticks: [marks.map((n) => [Math.log(n), String(n)]), floors.map(([r, text]) => [Math.log(r), text])],
       labels: ["training step", ""],
     };
     return [
       { ...square, title: "Samples over data" },
       distance,
-      { ...square, title: "The score at t: where the density of noisy points grows", wide: true },
+      { ...square, title: "The score at t" },
+      { ...square, title: "Before" },
     ];
   }
 
   class Picture {
-    /** Without frames it is empty, so that it can be looked at before a training: one of the data alone. */
-    constructor(el, data, settings) {
-      Object.assign(this, { data, settings, history: [], schedule: lab.scheduleOf(settings) });
+    /** Without frames it is empty, so that it can be looked at before a training; `before` are earlier samples. */
+    constructor(el, data, settings, before) {
+      Object.assign(this, { el, data, settings, before, history: [], schedule: lab.scheduleOf(settings) });
       this.t = lab.scoreSteps(settings);
       this.starts = lab.grid(data.box);
       const content = { label: "The lab", panels: panels(data.box, settings.steps), background: [], fps: 12 };
@@ -67,7 +70,7 @@
       shown.background = [
         recording.layer("points", "data", 0, this.data.real, { faint: true, name: "data" }),
         recording.layer("curve", "data", 1, [x[0], 0, x[1], 0], { dashed: true, name: "noise floor" }),
-        recording.layer("points", "data", 2, this.data.real, { faint: true }),
+        ...[2, 3].map((panel) => recording.layer("points", "data", panel, this.data.real, { faint: true })),
       ];
       shown.start = [0, Math.floor(this.t.length / 2)];
     }
@@ -88,14 +91,16 @@
     /** What the engine has found: samples, and what the network says at the grid. */
     take(picture) {
       const { step } = picture, distance = this.distance(picture.samples);
-      if (step) this.history.push(Math.log(step), Math.log(distance / this.data.unit));
+      if (step) this.history.push(Math.log(step), Math.log(Math.min(distance / this.data.unit, MOST)));
       const text = sentence(picture, distance, this.data, this.recording.content.panels[0]);
       this.add(String(step), text, this.samples(picture), this.scores(picture));
+      this.latest = picture.samples;
     }
 
     /** Samples of the trained model, by another sampler. */
     again(picture, name) {
       const { samples } = picture, [panel] = this.recording.content.panels;
+      [this.before, this.latest] = [this.latest, samples];
       const text = `The same model, ${name}: ${finding(samples, this.distance(samples), this.data, panel)}.`;
       this.add("end, sampled anew", text, this.samples(picture), this.scores(picture));
     }
@@ -107,8 +112,10 @@
     }
 
     samples({ samples }) {
-      const { recording, history } = this;
+      const { recording, history, before } = this;
+      this.el.classList.toggle("lab-compares", Boolean(before));
       return [
+        ...(before ? [recording.layer("points", "model", 3, before)] : []),
         recording.layer("points", "model", 0, samples, { name: "samples" }),
         recording.layer("curve", "model", 1, history),
         recording.layer("points", "model", 1, history, { size: 3 }),
@@ -117,11 +124,9 @@
 
     scores({ field }) {
       const { recording, schedule, starts, data: { box }, settings: { target } } = this;
-      const at = recording.pairs, whole = recording.layer("points", "accent", 2, starts);
       return this.t.map((t, k) => {
         const ends = lab.scoreArrows(starts, field[k], schedule, t, target, box);
-        const to = recording.layer("points", "accent", 2, ends);
-        return [{ ...whole, kind: "arrows", at: [at, ...to.at], name: "score" }];
+        return [recording.arrows("accent", 2, starts, ends, { name: "score" })];
       });
     }
   }
@@ -236,7 +241,9 @@
       const copy = make("button", { type: "button", textContent: "Copy link" });
       const reset = make("button", { type: "button", textContent: "Reset" });
       const row = make("div", { className: "lab-buttons" }, this.button, this.anew, copy, reset);
-      place.replaceChildren(this.data(), ...this.groups(), row, this.said, this.stage);
+      const settings = make("div", { className: "lab-settings" }, this.data(), ...this.groups());
+      const side = make("div", { className: "lab-side" }, row, this.said, this.stage);
+      place.replaceChildren(make("div", { className: "lab-page" }, settings, side));
       this.button.addEventListener("click", () => (this.run ? this.run.stop() : this.train()));
       this.anew.addEventListener("click", () => this.sampleAgain());
       copy.addEventListener("click", () => this.copy());
@@ -274,6 +281,7 @@
       const { settings, ignored } = lab.fromFragment(location.hash);
       const words = `The address asks for ${ignored.join(", ")}. That can't be, so we left it out.`;
       this.set(settings, ignored.length ? words : OFFER);
+      this.reveal();
     }
 
     /** Take all settings, and show what they say. */
@@ -363,11 +371,13 @@
       this.shown?.remove();
       this.shown = this.trained = null;
       this.anew.disabled = true;
+      this.stage.classList.remove("lab-compares");
     }
 
-    picture(points) {
+    /** A new picture, beside what is there of the one before. */
+    picture(points, before) {
       this.forget();
-      const picture = new Picture(this.stage, points, this.settings);
+      const picture = new Picture(this.stage, points, this.settings, before);
       this.shown = picture;
       return picture;
     }
@@ -375,7 +385,8 @@
     train() {
       const points = this.points();
       if (!points) return;
-      const { settings } = this, engine = lab.engineSettings(settings, points), picture = this.picture(points);
+      const { settings } = this, engine = lab.engineSettings(settings, points);
+      const picture = this.picture(points, this.shown?.latest);
       this.start(engine, (found) => picture.take(found), (end) => {
         if (end.weights?.length) this.trained = { engine, settings, weights: end.weights, picture, seed: 0 };
         this.said.textContent = this.ending(end, picture.floors);
@@ -433,10 +444,10 @@
       page.set(settings, "It's set up. Make your guess, then press Train.");
       page.reveal();
       page.button.focus({ preventScroll: true });
-      page.button.scrollIntoView({ block: "center" });
+      place.scrollIntoView();
     });
   }
 
-  const page = new Lab(document.getElementById("lab"));
+  const place = document.getElementById("lab"), page = new Lab(place);
   for (const experiment of document.querySelectorAll("button[data-settings]")) offer(experiment, page);
 })();

@@ -39,9 +39,10 @@ globalThis.labSettings = (() => {
     },
     "Slips from the bug museum": {
       slips: { kind: "switches", start: [], label: "slips", options: {
-        root: ["ᾱ and 1 − ᾱ in the jump, without their roots", "In training. The loss falls; the samples are thicker."],
-        index: ["the index of ᾱ in the mean", "Ancestral only. Each step shrinks too little: the samples fly away."],
         variance: ["the variance where the deviation belongs", "Ancestral only. Below 1, a variance is smaller than its root. Which way do the samples go?"],
+        index: ["the index of ᾱ in the mean", "Ancestral only. Each step shrinks too little: the samples fly away."],
+        root: ["ᾱ and 1 − ᾱ in the jump, without their roots", "In training. The loss falls; the samples are thicker."],
+        uniform: ["uniform noise in each step, not normal", "Ancestral only. It lies between 0 and 1, so its mean isn't 0. Where do the samples go?"],
         last: ["noise at the last step, too", "With variance β. A little fuzzy; raise σ at t = 1 to see it."],
         off: ["the network is told t − 1", "Hardly anything to see, which is the trouble with it."],
         short: ["a start where ᾱ is still 0.6", "Right look; some mass is misplaced, too little to see at 600 points."],
@@ -172,7 +173,7 @@ globalThis.labSettings = (() => {
       if (ancestral && has("variance")) table.noise_scale[k] **= 2;
       if (ancestral && has("index")) table.x_scale[k] += (Math.sqrt(step) * (kept[s] - kept[t])) / (1 - kept[t]);
     }
-    return { ...table, t: steps.map((t) => (has("off") ? Math.max(t - 1, 1) : t)) };
+    return { ...table, t: steps.map((t) => (has("off") ? Math.max(t - 1, 1) : t)), uniform: has("uniform") };
   }
 
   const nearest = (kept, share) => {

@@ -51,7 +51,8 @@ def test_a_chapter_ends_with_the_live_cell_and_a_widget(chapter):
     live = next(i for i, cell in enumerate(cells) if "live" in cell.metadata.get("tags", []))
     exercises = next(i for i, cell in enumerate(cells) if "## Exercises" in cell.source)
     assert len(cells) / 2 < live < exercises
-    assert any("Stepper(" in cell.source for cell in cells[live:exercises])
+    makers = ("Stepper(", "live.reverse_process(", "live.guesses(")
+    assert any(maker in cell.source for cell in cells[live:exercises] for maker in makers)
 
 
 # The counters themselves.

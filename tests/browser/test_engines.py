@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import PIXELS, skip_or_fail
+from engine_probe import HASHES, as_json, parts, session_settings
 from firefox import Firefox, until
 from test_pages import FINISH_MATH, OVERFLOW, PHONE, WIDE
 from webkit import BROWSERS, WebKit
@@ -110,6 +111,20 @@ def test_page_in_firefox(firefox, as_files, book_page):
 def test_a_reader_trains_in_firefox(firefox, request, way):
     assert pictures_of_a_training(firefox, request.getfixturevalue(way)) >= 5
     assert firefox.ask("() => window.problems") == []
+
+
+def hashes(browser: Firefox, folder: Path) -> dict:
+    """What a short training comes to, bit by bit: the hash of its weights, and those of its pictures."""
+    (folder / "probe.js").write_text(parts(), encoding="utf-8")
+    page = folder / "page.html"
+    page.write_text('<!doctype html><meta charset="utf-8"><script src="probe.js"></script>', encoding="utf-8")
+    browser.open(page.as_uri())
+    asked = as_json(["hashes", [session_settings()]])
+    return browser.ask("async (text) => JSON.parse(await probe(...JSON.parse(text)))", asked)
+
+
+def test_firefox_trains_to_the_last_bit_as_node_and_chromium_do(firefox, tmp_path):
+    assert hashes(firefox, tmp_path) == HASHES
 
 
 @pytest.mark.long

@@ -56,7 +56,7 @@ print("steps:", len(live.run.losses), live.run.kept, live.steps[-1])"""
 CHAPTER = nbformat.read(ROOT / "book" / "05_epsilon_objective.ipynb", as_version=4)
 CODE = [cell for cell in CHAPTER.cells if cell.cell_type == "code"]
 LIVE = next(i for i, cell in enumerate(CODE) if "live" in cell.metadata.get("tags", []))
-MAKERS = ("train_live(", "Stepper(", "reverse_process(")
+MAKERS = ("train_live(", "Stepper(", "reverse_process(", ".guesses(")
 WIDGETS = sum(word in cell.source for cell in CODE for word in MAKERS)
 
 
@@ -241,7 +241,8 @@ live = train_live(model, x_0, fresh, steps=60, roll=draw, engine="tab")"""
 TAB_ASK = """\
 print("moved:", all(bool((a != b).any()) for a, b in zip(model.parameters(), before, strict=True)))
 print("finite:", bool(model.sample(100).isfinite().all()))
-print(len(live.run.losses), live.run.stopped or "to the end", len(live.view))"""
+print(len(live.run.losses), live.run.stopped or "to the end", len(live.view))
+print(live.reverse_process([20, 10, 0]), live.steps[-1])"""
 
 
 def test_the_tab_trains_for_a_notebook(open_notebook):
@@ -255,6 +256,8 @@ def test_the_tab_trains_for_a_notebook(open_notebook):
     ask.locator(".cm-content").click()
     page.keyboard.press("ControlOrMeta+Enter")
     wait_for_run(page, ask, 2)
-    pictures = stepper.get_attribute("data-frames")
-    assert output(ask, "stdout").splitlines() == ["moved: True", "finite: True", f"60 to the end {pictures}"]
+    pictures = int(stepper.get_attribute("data-frames"))
+    said = ["moved: True", "finite: True", f"60 to the end {pictures}"]
+    reverse = f"Stepper('Training and the reverse process', {3 * pictures} frames) 60"
+    assert output(ask, "stdout").splitlines() == [*said, reverse]
     step(stepper)

@@ -49,6 +49,10 @@ def stepper(page: Page):
     return page.locator(".lab-stage .stepper")
 
 
+def open_groups(page: Page) -> None:
+    page.evaluate("for (const group of document.querySelectorAll('.lab-group')) group.open = true")
+
+
 def train(page: Page) -> None:
     """Press Train, and wait for the end."""
     page.locator("#lab").get_by_role("button", name="Train", exact=True).click()
@@ -73,10 +77,10 @@ def sample_again(page: Page) -> float:
 @pytest.mark.parametrize("way", ["served", "as_files"])
 def test_a_reader_trains_and_all_three_pictures_follow(open_page, request, way):
     page = lab(open_page, request.getfixturevalue(way))
-    blank = stepper(page).locator("canvas").last.evaluate("canvas => canvas.toDataURL()")
+    field = stepper(page).locator("canvas").nth(2)
+    blank = field.evaluate("canvas => canvas.toDataURL()")
     train(page)
     assert distance(page) < 2
-    field = stepper(page).locator("canvas").last
     drawings = [field.evaluate("canvas => canvas.toDataURL()")]
     for key in ("Home", "End"):
         stepper(page).get_by_role("slider").last.press(key)
@@ -139,8 +143,7 @@ def test_the_keyboard_is_enough(open_page, served):
 
 def test_the_address_holds_the_settings(open_page, as_files):
     page = lab(open_page, as_files)
-    for summary in page.locator("#lab summary").all():
-        summary.click()
+    open_groups(page)
     page.get_by_label("σ at t = T").fill("50")
     page.keyboard.press("Tab")
     page.get_by_label("The network guesses").select_option("v")
@@ -180,7 +183,7 @@ def test_slips_in_sampling_show_and_heal_without_training(open_page, served):
     right = distance(page)
     page.locator("#lab summary").last.click()
     found = {}
-    for slip in ("index", "variance"):
+    for slip in ("index", "variance", "uniform"):
         box = page.locator(f"#lab input[value={slip}]")
         box.check()
         found[slip] = sample_again(page)
@@ -188,6 +191,7 @@ def test_slips_in_sampling_show_and_heal_without_training(open_page, served):
     assert right < 3
     assert found["index"] > 100, "the samples fly away"
     assert found["variance"] > 4, "thin lines and clumps"
+    assert found["uniform"] > 10, "off to one side"
     assert sample_again(page) < 3
 
 
@@ -201,7 +205,9 @@ def test_two_slips_make_the_roll_thicker(open_page, served):
 
 def test_quiet_slips_are_in_the_sampler(open_page, served):
     page = lab(open_page, served)
-    right, off, last, short = (page.evaluate(SAMPLER, f"#slips={s}") for s in ("", "off", "last", "short"))
+    slips = ("", "off", "last", "short", "uniform")
+    right, off, last, short, uniform = (page.evaluate(SAMPLER, f"#slips={slip}") for slip in slips)
+    assert uniform == {**right, "uniform": True}
     assert right["t"] == list(range(100, 0, -1))
     assert off["t"] == [*range(99, 0, -1), 1]
     assert right["noise_scale"][-1] == 0 < last["noise_scale"][-1]
@@ -266,8 +272,7 @@ def test_without_scripts_a_sentence_and_a_picture_stay(chromium, served):
 def test_a_phone_in_the_dark_with_less_motion(open_page, as_files):
     settings = {"width": 390, "color_scheme": "dark", "reduced_motion": "reduce", "has_touch": True}
     page = lab(open_page, as_files, f"{QUICK}data=drawing&letters=B", **settings)
-    for summary in page.locator("#lab summary").all():
-        summary.click()
+    open_groups(page)
     train(page)
     for control in page.locator("#lab").locator("button, select, summary, input:not([type=checkbox])").all():
         box = control.bounding_box()
@@ -279,8 +284,7 @@ def test_a_phone_in_the_dark_with_less_motion(open_page, as_files):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_in_an_open_lab(open_page, served, scheme):
     page = lab(open_page, served, f"{QUICK}data=drawing&letters=B&slips=off", color_scheme=scheme)
-    for summary in page.locator("#lab summary").all():
-        summary.click()
+    open_groups(page)
     train(page)
     found = Axe().run(page, context="article", options={"preload": False}).response["violations"]
     assert [f"{rule['id']}: {node['html'][:200]}" for rule in found for node in rule["nodes"]] == []
@@ -321,6 +325,70 @@ def test_a_letter_shows_as_it_is_typed_and_an_empty_sheet_shows_nothing(open_pag
     expect(stepper(page)).to_have_count(0)
 
 
+def test_a_link_opens_the_groups_that_it_changes(open_page, served):
+    page = lab(open_page, served, "#T=50&slips=variance,root")
+    opened = page.locator("#lab details[open] summary > span:first-child")
+    expect(opened).to_have_text(["Noise and target", "Slips from the bug museum"])
+
+
+BEFORE = """root => { const canvas = [...root.querySelectorAll('canvas')].at(-1);
+  return getComputedStyle(canvas).visibility === 'visible' && canvas.toDataURL(); }"""
+
+
+def test_the_samples_before_stay_beside_the_new_ones(open_page, served):
+    page = lab(open_page, served, QUICK)
+    train(page)
+    assert stepper(page).evaluate(BEFORE) is False
+    distance(page)
+    page.get_by_role("button", name="Set up the slip").click()
+    train(page)
+    distance(page)
+    first = stepper(page).evaluate(BEFORE)
+    assert first
+    sample_again(page)
+    assert stepper(page).evaluate(BEFORE) not in (first, False)
+    page.get_by_label("Learn from").select_option("moons")
+    assert stepper(page).evaluate(BEFORE) is False
+
+
+# The topmost row of a canvas that has ink of the model's, as a share of its height.
+TOP = """canvas => { const { width, height } = canvas;
+  const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);
+  const orange = (i) => data[i] > 180 && data[i + 1] < 130 && data[i + 2] < 90;
+  for (let i = 0; i < data.length; i += 4) if (orange(i)) return Math.floor(i / 4 / width) / height; }"""
+
+
+def test_a_distance_beyond_the_axis_lies_on_its_edge(open_page, served):
+    page = lab(open_page, served, f"{QUICK}slips=index", color_scheme="light")
+    train(page)
+    assert distance(page) > 1000
+    assert 0 < stepper(page).locator("canvas").nth(1).evaluate(TOP) < 0.1
+
+
+def test_the_picture_stays_while_the_settings_go_by(open_page, served):
+    page = lab(open_page, served, QUICK)
+    open_groups(page)
+    samples, last = stepper(page).locator("canvas").first, page.locator("#lab .lab-control").last
+    last.evaluate("node => node.scrollIntoView({ block: 'end' })")
+    expect(last).to_be_in_viewport()
+    expect(samples).to_be_in_viewport(ratio=1)
+    expect(page.get_by_role("button", name="Train", exact=True)).to_be_in_viewport(ratio=1)
+    for slider in stepper(page).get_by_role("slider").all():
+        expect(slider).to_be_in_viewport()
+
+
+def test_on_a_phone_the_picture_comes_first_and_the_buttons_stay(open_page, served):
+    page = lab(open_page, served, width=390)
+    places = [page.locator(name).bounding_box()["y"] for name in (".lab-stage", ".lab-settings")]
+    assert places == sorted(places)
+    page.locator(".lab-stage").scroll_into_view_if_needed()
+    buttons = page.locator(".lab-buttons button").all()
+    for button in buttons:
+        expect(button).to_be_in_viewport(ratio=1)
+    rows = [button.bounding_box()["y"] for button in buttons]
+    assert rows[0::2] == rows[1::2], "none has a row of its own"
+
+
 ANEW = "This needs a new training"
 CHANGES = {"sampling steps": "Press Sample again", "T": ANEW, "training steps": ANEW}
 
@@ -328,7 +396,7 @@ CHANGES = {"sampling steps": "Press Sample again", "T": ANEW, "training steps": 
 def test_a_change_says_whether_it_needs_a_new_training(open_page, served):
     page = lab(open_page, served, "#T=20&width=8&batch=64&steps=20")
     train(page)
-    page.evaluate("for (const group of document.querySelectorAll('.lab-group')) group.open = true")
+    open_groups(page)
     for label, words in CHANGES.items():
         control = page.get_by_label(label, exact=True)
         control.fill("15")

@@ -8,6 +8,7 @@ from playwright.sync_api import Page, expect
 
 CHAPTER = "book/05_epsilon_objective.html"
 LEAST = 5  # pictures that grow
+GUESS = re.compile(r"At t = 100 the noise is 20 times the signal, and the guesses lie 1\.\d* away on average")
 FLOORS = re.compile(r"distance to data ([\d.]+) × the noise floor")
 SLOW = 120_000  # milliseconds: a busy machine takes some ten seconds for what a quiet one does in three
 
@@ -57,17 +58,25 @@ def distance(root) -> float:
 @pytest.mark.parametrize("way", ["served", "as_files"])
 def test_a_reader_trains_and_the_widgets_below_follow(open_page, request, way):
     page = open_page(request.getfixturevalue(way) + CHAPTER)
-    below = page.locator("div.stepper").filter(has_text="Training and the reverse process")
-    expect(below).to_have_attribute("data-drawn", "true")
-    recording = pixels(below)
+    titles = ("Training and the reverse process", "what the network takes the data to be")
+    below, guesses = (page.locator("div.stepper").filter(has_text=title) for title in titles)
+    for widget in (below, guesses):
+        expect(widget).to_have_attribute("data-drawn", "true")
+    recording, guessed = pixels(below), pixels(guesses)
     trained(page)
     root, _ = live(page)
     assert distance(root) < 2  # 600 points, one run: chapter 5's own test has the same room
     expect(below).to_contain_text("just trained above")
     assert pixels(below) != recording
+    assert until(lambda: pixels(guesses) != guessed, page)
+    expect(guesses).to_contain_text("just trained above")
+    assert GUESS.search(guesses.locator(".stepper-text > span").last.inner_text())
+    guesses.get_by_role("slider").press("End")
+    expect(guesses).to_contain_text("At t = 0: the samples.")
+    guesses.get_by_role("slider").press("Home")
     root.get_by_role("button", name="Show the recording").click()
     expect(root).to_contain_text("This is a recording.")
-    assert until(lambda: pixels(below) == recording, page)
+    assert until(lambda: pixels(below) == recording and pixels(guesses) == guessed, page)
 
 
 def test_stopping_keeps_the_pictures_and_the_next_run_differs(open_page, served):

@@ -378,6 +378,31 @@ def test_a_picture_may_show_the_way_and_the_field():
     assert picture["picture"]["field"][0] == answer
 
 
+def test_outputs_and_weights_come_with_the_states():
+    model = make_model("v", width=16, schedule=even_log_snr(20))
+    table = ddim_table(model)
+    settings = session_settings(sampler=table, training={**RUN, "steps": 0})
+    settings["pictures"] = {"at": [0], "points": 50, "seed": 4, "states": True}
+    first, last = in_node("session", settings)
+    picture, end = first["picture"], last["end"]
+    assert picture["weights"] == end["weights"]
+    assert len(picture["outputs"]) == len(picture["states"]) - 1 == 20
+    for k, output in enumerate(picture["outputs"]):
+        x, following, output = map(points, (*picture["states"][k : k + 2], output))
+        found = table["x_scale"][k] * x + table["output_scale"][k] * output
+        size = abs(table["x_scale"][k]) * x.abs() + abs(table["output_scale"][k]) * output.abs()
+        assert ((found - following).abs() <= 4 * F32 * size).all()
+
+
+def test_a_samplers_noise_may_be_uniform():
+    alone = {"t": [1], "x_scale": [0], "output_scale": [0], "noise_scale": [1], "uniform": True}
+    pictures = {"at": [0], "points": 10_000, "seed": 4}
+    first, *_ = in_node("session", session_settings(sampler=alone, pictures=pictures))
+    picture = first["picture"]
+    assert stats.kstest(picture["samples"], "uniform").pvalue > LEAST_P
+    assert abs(stats.pearsonr(*points(picture["samples"]).T.double()).statistic) < K / 10_000**0.5
+
+
 def test_a_loss_that_is_not_finite_ends_a_session():
     *_, last = in_node("session", session_settings(training={**RUN, "learning_rate": 1e12}))
     end = last["end"]

@@ -15,8 +15,9 @@ from diffusion_lib.process.schedules import even_log_snr
 from diffusion_lib.show.engine import ancestral_table, network_table, process_table
 from diffusion_lib.show.engine.page import ROOM
 from diffusion_lib.show.engine.settings import LIMITS, MOST_POINTS, fits, training_settings
-from diffusion_lib.show.widgets import train_live
+from diffusion_lib.show.widgets import Stepper, train_live
 from diffusion_lib.show.widgets.frames import Panel
+from diffusion_lib.show.widgets.live_run import N_POINTS, SEED
 from diffusion_lib.show.widgets.stepper import quantise
 
 SCHEDULE = even_log_snr(20)
@@ -145,6 +146,47 @@ def test_the_reverse_process_of_a_live_run():
     assert shown == quantise(state.double().numpy(), Panel()).tobytes()
 
 
+FALL = "pass steps that fall, between T = 20 and 0, such as [20, 0]"
+
+
+@pytest.mark.parametrize(
+    ("t", "said"),
+    [
+        ([21, 0], f"t = [21, 0]; {FALL}"),
+        ([0, 20], f"t = [0, 20]; {FALL}"),
+        ([20, -1], "t[1] = -1; pass a whole number of at least 0"),
+        ([], "t is empty; pass at least one entry"),
+    ],
+)
+def test_a_reverse_process_says_which_steps_there_are(t, said):
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        live(make()).reverse_process(t)
+
+
+def test_the_guesses_of_a_live_run():
+    run = live(make())
+    view = run.guesses(n_points=50, n_arrows=10)
+    assert view.content["follows"]["texts"][-1] == "At t = 0: the samples."
+    assert len(view) == 21
+    x_t = run.trajectories[-1][20 - 7][:50]
+    away = (run.model.denoise(x_t, 7) - x_t).norm(dim=1).mean()
+    text = view.content["frames"][20 - 7]["text"]
+    assert text == view.content["follows"]["texts"][20 - 7].format(away=f"{away:.2g}")
+    assert [layer["n"] for layer in view.content["frames"][20 - 7]["layers"]] == [50, 10]
+
+
+def test_only_a_denoiser_has_guesses():
+    with pytest.raises(ValueError, match="^the trained model is a VAE; pass a Diffusion"):
+        live(VAE()).guesses()
+
+
+def test_pictures_travel_without_the_pages_settings(monkeypatch):
+    sent = []
+    monkeypatch.setattr(Stepper, "append", lambda self, frame, value: sent.append("trainer" in self.content))
+    assert "trainer" in live(make()).view.content
+    assert sent == [False] * 3
+
+
 def test_the_tab_fills_the_model_with_what_it_has_learnt():
     model, shown = make(), normal(100, 2).float()
     run = train_live(model, shown, lambda n, g: normal(n, 2).float(), steps=3, engine="tab")
@@ -157,6 +199,26 @@ def test_the_tab_fills_the_model_with_what_it_has_learnt():
     assert (run.run.losses, run.run.seconds, run.run.kept, run.run.stopped) == ([3.0, 2.0, 1.0], 0.5, 3, "")
     run.view.trained = end | {"reason": "stopped", "weights": run.view.trained["weights"]}
     assert run.run.stopped == "stopped"
+
+
+def test_the_tab_sends_the_weights_of_each_picture():
+    model, x_0 = make(), normal(100, 2).float()
+    run = train_live(model, x_0, lambda n, g: normal(n, 2).float(), steps=3, engine="tab")
+    for widget in (run.guesses, lambda: run.reverse_process([20, 0])):
+        with pytest.raises(ValueError, match="^the live training has no pictures yet; run this cell again"):
+            widget()
+    first, last = (make(width=w).network for w in (64, 64))
+    nn.init.constant_(last.body[-1].bias, 0.5)
+    rows = [torch.cat([p.detach().flatten() for p in network.parameters()]) for network in (first, last)]
+    run.view.snapshots = torch.stack(rows).numpy().astype("<f4").tobytes()
+    weights = [p.detach().flatten().tolist() for p in last.parameters()]
+    run.view.trained = {"reason": "done", "message": "", "losses": [1.0], "steps": [0, 3], "weights": weights}
+    assert run.steps == [0, 3]
+    for network, states in zip((first, last), run.trajectories, strict=True):
+        same = Diffusion(network, SCHEDULE, reverse_var="beta")
+        assert torch.equal(states, same.trajectory(N_POINTS, seeded(SEED)))
+    assert all(map(torch.equal, model.network.parameters(), last.parameters()))
+    assert run.reverse_process([20, 0]).content["axes"][0]["values"] == ["0", "3"]
 
 
 @pytest.mark.parametrize(("reason", "value"), [("diverged", float("nan")), ("unavailable", None)])

@@ -14,7 +14,8 @@ from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.networks import TimeMLP
 from diffusion_lib.process.schedules import even_log_snr
 from diffusion_lib.show.widgets import train_live
-from diffusion_lib.show.widgets.live import N_POINTS, picture_steps
+from diffusion_lib.show.widgets.live import picture_steps
+from diffusion_lib.show.widgets.live_run import N_POINTS
 
 SCHEDULE = even_log_snr(8)
 

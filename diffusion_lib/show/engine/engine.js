@@ -139,22 +139,28 @@ class Engine {
 
   // --- sampling
 
-  /** Points from noise, in turns; the lists of `sampler` have an entry for each of its steps. Returns all states. */
+  /**
+   * Points from noise, in turns; the lists of `sampler` have an entry for each of its steps. Returns the states and
+   * what the network said at each, with `keep` all of them. With `uniform`, a sampler's noise is uniform in [0, 1).
+   */
   *sample(n, sampler, { seed = 1, labels, guidance = 1, keep = false } = {}) {
-    const { t, input_scale, x_scale, output_scale, previous_scale, noise_scale } = sampler;
+    const { t, input_scale, x_scale, output_scale, previous_scale, noise_scale, uniform } = sampler;
     hold(whole(n, 1, LIMITS.rows), `${n} points; take 1 to ${LIMITS.rows}`);
     hold(t.every((step) => whole(step, 1, this.T)), `the sampler's steps t are whole numbers in 1…${this.T}`);
     this.wasm.seed(PICTURES, seed);
     this.wasm.draw_start(PICTURES, n);
     this.integers("labels", n).set(this.#known(labels ?? new Int32Array(n)));
-    const states = [this.floats("x", 2 * n).slice()];
+    const now = (name) => this.floats(name, 2 * n).slice(), random = uniform && uniforms(seed);
+    const states = [now("x")], outputs = [];
     for (let k = 0; k < t.length; k++) {
-      if (noise_scale[k]) this.wasm.draw_noise(PICTURES, n);
+      if (random) this.fill("eps", Array.from({ length: 2 * n }, random));
+      else if (noise_scale[k]) this.wasm.draw_noise(PICTURES, n);
       const scales = [input_scale?.[k] ?? 1, x_scale[k], output_scale[k], previous_scale?.[k] ?? 0, noise_scale[k]];
       yield* this.step(n, t[k], guidance, scales);
-      if (keep || k + 1 === t.length) states.push(this.floats("x", 2 * n).slice());
+      if (keep || k + 1 === t.length) states.push(now("x"));
+      if (keep) outputs.push(now("outputs"));
     }
-    return states;
+    return { states, outputs };
   }
 
   /** One step of a sampler on the points in x, in turns. */

@@ -7,10 +7,11 @@
 //     process   {signal, noise, target_x_0, target_eps, weight}  T + 1 numbers each; engine.c has the formulas
 //     data      {roll: {mean, std}}, or {x_0, eps, labels, dropout}: points, flat, and what is known of them
 //     training  {steps, batch_size, learning_rate, seed}         with 0 steps, the pictures of given weights
-//     sampler   {t, x_scale, output_scale, noise_scale, …}       an entry for each step that it takes
+//     sampler   {t, x_scale, output_scale, noise_scale, …}       an entry for each step that it takes; see Engine.sample
 //     pictures  {at, points, seed, labels, guidance, states, field}
 //                                                                after which steps, of how many points; with
-//                                                                `states`, all states of the sampler; with
+//                                                                `states`, all states of the sampler, the outputs
+//                                                                at each, and the weights; with
 //                                                                `field` = {points, t, label}, the outputs there,
 //                                                                for a list of steps t a list of them
 
@@ -87,9 +88,9 @@ class Session {
 
   *#picture() {
     const { sampler, pictures } = this.settings, { points, states: keep, field } = pictures, before = this.#elapsed();
-    const states = yield* this.engine.sample(points, sampler, { ...pictures, keep });
+    const { states, outputs } = yield* this.engine.sample(points, sampler, { ...pictures, keep });
     const picture = { samples: states.at(-1) };
-    if (keep) picture.states = states;
+    if (keep) Object.assign(picture, { states, outputs, weights: this.engine.read("parameters") });
     if (field) picture.field = yield* this.#field(field);
     this.sampling += this.#elapsed() - before;
     this.tell({ picture: { ...this.#progress(), ...picture } });

@@ -12,7 +12,8 @@ from diffusion_lib.show.widgets.frames import (
     points,
 )
 from diffusion_lib.show.widgets.lens import index_lens, lens_panel, lens_table
-from diffusion_lib.show.widgets.live import LiveRun, train_live
+from diffusion_lib.show.widgets.live import train_live
+from diffusion_lib.show.widgets.live_run import LiveRun
 from diffusion_lib.show.widgets.stepper import Stepper
 
 __all__ = [

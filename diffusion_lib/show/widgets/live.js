@@ -5,11 +5,12 @@
 //
 //     trainer   {settings, unit, has_floor}   the engine's settings (session.js), and the distance's unit
 //     follows   {t, points, text}             a Stepper of training step and t that shows the same model
+//               {points, arrows, texts}       one of t, from T to 0, that shows its guesses of x_0, too
 //
 // Nothing starts by itself, and nothing leaves the page.
 
 globalThis.bookLive = (() => {
-  const MISSING = -32768, LARGEST = 32767, BOXES = 3; // as in stepper.py
+  const { Recording } = globalThis.bookRecording;
   const TRAINED = "book-trained"; // the event that tells other widgets of a model that has been trained
   const OFFER = "This is a recording. Press the button, and the same model learns in your browser, from other " +
     "random numbers. Nothing leaves this page.";
@@ -23,72 +24,6 @@ globalThis.bookLive = (() => {
 
   const round = (x, digits) => Number(x).toFixed(digits);
   const thousands = (n) => n.toLocaleString("en");
-
-  /** Points, flat, as a Stepper keeps them: whole numbers, counted from the middle of the panel's box. */
-  function quantise(points, { x, y }) {
-    const scale = (at, [low, high]) => Math.round(((at - low) / (high - low) - 0.5) * ((2 * LARGEST) / BOXES));
-    return Int16Array.from(points, (at, i) => {
-      const step = scale(at, i % 2 ? y : x);
-      return Number.isFinite(at) ? Math.min(Math.max(step, -LARGEST), LARGEST) : MISSING;
-    });
-  }
-
-  /** The inverse of `quantise`, up to rounding. */
-  function dequantise(steps, { x, y }) {
-    return Float32Array.from(steps, (step, i) => {
-      const [low, high] = i % 2 ? y : x;
-      return low + (high - low) * (0.5 + (step * BOXES) / (2 * LARGEST));
-    });
-  }
-
-  /** A Stepper's recording that grows frame by frame. */
-  class Recording {
-    constructor(model) {
-      this.model = model;
-      this.kept = ["coordinates", "content"].map((trait) => [trait, model.get(trait)]); // the last one is listened to
-      const bytes = model.get("coordinates"), from = bytes.byteOffset ?? 0;
-      this.recorded = new Int16Array((bytes.buffer ?? bytes).slice(from, from + bytes.byteLength));
-      this.content = model.get("content");
-    }
-
-    /** Without frames; the background stays. */
-    empty(axes) {
-      this.parts = [this.recorded];
-      this.pairs = this.recorded.length / 2;
-      this.shown = { ...this.content, axes, frames: [], start: axes.map(() => 0), autoplay: false };
-    }
-
-    /** A layer of marks at points, flat. */
-    layer(kind, role, panel, points, options = {}) {
-      const steps = quantise(points, this.content.panels[panel]), at = [this.pairs], n = points.length / 2;
-      this.parts.push(steps);
-      this.pairs += n;
-      return { kind, role, panel, n, at, ...options };
-    }
-
-    /** The points of a background's layer, flat, in the panel's units. */
-    background(i) {
-      const { panel, at, n } = this.content.background[i];
-      return dequantise(this.recorded.subarray(2 * at[0], 2 * (at[0] + n)), this.content.panels[panel]);
-    }
-
-    /** Let the view see what has been added. */
-    show() {
-      const all = new Int16Array(2 * this.pairs);
-      let from = 0;
-      for (const part of this.parts) {
-        all.set(part, from);
-        from += part.length;
-      }
-      this.parts = [all];
-      this.model.set("coordinates", new DataView(all.buffer));
-      this.model.set("content", this.shown);
-    }
-
-    restore() {
-      for (const [trait, value] of this.kept) this.model.set(trait, value);
-    }
-  }
 
   /** A line over a view's pictures, so that a phone shows both: buttons, and what is going on. */
   function line(el, ...buttons) {
@@ -130,6 +65,12 @@ globalThis.bookLive = (() => {
     if (step === steps) return `Trained ${step} steps in ${round(seconds, 1)} s: ${progress}.`;
     const left = round((steps - step) / rate, 1);
     return `Step ${step} of ${steps}: ${progress}, ${round(rate, 0)} steps/s, ${left} s left.`;
+  }
+
+  /** The guesses of x_0 at points of step t, flat, from what the network says: its target, solved for x_0. */
+  function guesses(x_t, outputs, t, process) {
+    const [signal, noise, a, b] = ["signal", "noise", "target_x_0", "target_eps"].map((name) => process[name][t]);
+    return x_t.map((x, i) => (noise * outputs[i] - b * x) / (noise * a - signal * b));
   }
 
   class Training {
@@ -196,15 +137,17 @@ globalThis.bookLive = (() => {
         unavailable: () => `Your browser doesn't let a page train (${message}). Here is the recording.`,
       }[reason]();
       if (reason === "unavailable") this.button.disabled = true;
-      if (this.pictures.length) {
-        document.dispatchEvent(new CustomEvent(TRAINED, { detail: { pictures: this.pictures } }));
-      }
+      const { pictures, trainer: { settings: { process } } } = this;
+      if (pictures.length) document.dispatchEvent(new CustomEvent(TRAINED, { detail: { pictures, process } }));
     }
 
-    /** In a notebook the kernel hears of the end, and keeps the pictures. */
-    report(trained) {
-      this.recording.model.set("trained", trained);
-      this.recording.model.save_changes();
+    /** In a notebook the kernel hears of the end, and keeps the pictures and their weights. */
+    report(end) {
+      const { recording: { model }, pictures } = this, all = pictures.flatMap(({ weights }) => weights);
+      const snapshots = Float32Array.from(all.flatMap((array) => Array.from(array)));
+      model.set("snapshots", new DataView(snapshots.buffer));
+      model.set("trained", { ...end, steps: pictures.map(({ step }) => step) });
+      model.save_changes();
     }
 
     restore() {
@@ -215,21 +158,30 @@ globalThis.bookLive = (() => {
     }
   }
 
-  /** A Stepper of training step and t: it shows the model that was trained on its page. */
+  const average = (numbers) => numbers.reduce((a, b) => a + b, 0) / numbers.length;
+
+  /** A Stepper that shows the model that was trained on its page. */
   class Follower {
     constructor(model, el) {
       this.recording = new Recording(model);
       this.said = line(el);
-      document.addEventListener(TRAINED, ({ detail: { pictures } }) => this.show(pictures));
+      document.addEventListener(TRAINED, ({ detail: { pictures, process } }) => {
+        if (pictures) this.show(pictures, process);
+        else this.recording.restore();
+        this.said.textContent = pictures ? "This is the model that was just trained above, in your browser." : "";
+      });
     }
 
-    show(pictures) {
+    show(pictures, process) {
+      const { recording, recording: { content } } = this;
+      if (content.follows.texts) this.guesses(pictures[pictures.length - 1], process);
+      else this.reverse(pictures);
+      recording.show();
+    }
+
+    /** Training step and t. */
+    reverse(pictures) {
       const { recording } = this, { t: steps, points, text } = recording.content.follows;
-      if (!pictures) {
-        recording.restore();
-        this.said.textContent = "";
-        return;
-      }
       const [training, reverse] = recording.content.axes;
       recording.empty([{ ...training, values: pictures.map(({ step }) => String(step)) }, reverse]);
       for (const { step, states } of pictures) {
@@ -240,8 +192,21 @@ globalThis.bookLive = (() => {
         }
       }
       recording.shown.start = [pictures.length - 1, steps.length - 1];
-      recording.show();
-      this.said.textContent = "This is the model that was just trained above, in your browser.";
+    }
+
+    /** The trained model's points at each t, with arrows to its guesses. */
+    guesses({ states, outputs }, process) {
+      const { recording } = this, { points, arrows, texts } = recording.content.follows;
+      recording.empty(recording.content.axes);
+      recording.shown.frames = texts.map((text, k) => {
+        const x_t = states[k].subarray(0, 2 * points), layers = [recording.layer("points", "model", 0, x_t)];
+        if (!outputs[k]) return { text, layers };
+        const guess = guesses(x_t, outputs[k], states.length - 1 - k, process);
+        layers.push(recording.arrows("accent", 0, x_t.subarray(0, 2 * arrows), guess.subarray(0, 2 * arrows)));
+        const away = average(Array.from({ length: x_t.length / 2 }, (_, i) =>
+          Math.hypot(guess[2 * i] - x_t[2 * i], guess[2 * i + 1] - x_t[2 * i + 1])));
+        return { text: text.replace("{away}", Number(away.toPrecision(2))), layers };
+      });
     }
   }
 

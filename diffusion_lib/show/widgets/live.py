@@ -2,12 +2,11 @@
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 import traitlets
 from IPython import get_ipython
@@ -21,6 +20,7 @@ from diffusion_lib.measure.evaluation import Draw, fresh_sets, sliced_wasserstei
 from diffusion_lib.show.engine import page
 from diffusion_lib.show.engine.settings import fits, training_settings
 from diffusion_lib.show.widgets.frames import Axis, Frame, Layer, Panel, curve, points
+from diffusion_lib.show.widgets.live_run import N_POINTS, SEED, LiveRun
 from diffusion_lib.show.widgets.stepper import Stepper
 from diffusion_lib.training import EachLabel, TrainingRun, train
 
@@ -35,60 +35,13 @@ export default {
   },
 };
 """
-N_POINTS = 600  # in each picture: enough to see the shape, few enough to sample in some milliseconds
 TAB_PICTURES = 16  # while the reader's browser trains: it draws them in little time
-SEED = 1  # every picture starts from the same noise, so that points move continuously from one to the next
 
 
 @checked
 def picture_steps(steps: Count, pictures: Count) -> set[int]:
     """Steps at which to take pictures: from 1/128 of the steps to the last, evenly on a logarithmic scale."""
     return {max(1, round(steps * 2 ** (-7 * k / max(1, pictures - 1)))) for k in range(pictures)}
-
-
-@dataclass
-class LiveRun:
-    """A finished live training.
-
-    Attributes:
-        run: losses, seconds and, if it ended early, the reason.
-        view: the widget that was shown; it can be scrubbed and displayed again.
-        steps: the training steps at which pictures were taken, the first being 0.
-        trajectories: the model's trajectory at each of them, a list of (steps of the model + 1, points, 2).
-        drawing_seconds: the time spent on sampling and drawing, on top of `run.seconds`.
-    """
-
-    run: TrainingRun
-    view: Stepper
-    steps: list[int] = field(default_factory=list)
-    trajectories: list[Tensor] = field(default_factory=list)
-    drawing_seconds: float = 0.0
-
-    def reverse_process(
-        self, t: Sequence[int], n_points: Count = 300, background: Sequence[Layer] = ()
-    ) -> Stepper:
-        """A widget of training step and t: where `n_points` are at each of the falling steps `t`.
-
-        It opens at the end of both. In the built book it shows the model that the reader has trained, too.
-        """
-        text = "The model of training step {step}, at t = {t}."
-        frames = [
-            Frame(text.format(step=step, t=now), [points(states[-1 - now, :n_points], role="model")])
-            for step, states in zip(self.steps, self.trajectories, strict=True)
-            for now in t
-        ]
-        axes = [Axis("training step", self.steps), Axis("t", t)]
-        start = (len(self.steps) - 1, len(t) - 1)
-        view = Stepper(
-            "Training and the reverse process", axes, frames, background=background, start=start
-        )
-        view.content = {**view.content, "follows": {"t": list(t), "points": n_points, "text": text}}
-        return view
-
-    def __repr__(self) -> str:
-        ended = f", {self.run.stopped}" if self.run.stopped else ""
-        steps = self.steps[-1] if self.steps else len(self.run.losses)
-        return f"LiveRun(training steps: {steps}, pictures: {len(self.view)}{ended})"
 
 
 @checked
@@ -127,11 +80,10 @@ def train_live(
             "engine='torch' for this one"
         )
     camera = _Camera(model, x_0, fresh, steps, TabTrainer if engine == "tab" else Stepper)
-    if in_reach:
-        training = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
-        camera.let_readers_train(x_0, training, roll, labels)
+    training = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
     if engine == "tab":
-        camera.live.view.fill(model.network, camera.live.run)
+        camera.let_readers_train(x_0, training, roll, labels)
+        camera.live.view.fill(camera.live)
         display(camera.live.view)
         return camera.live
     in_notebook = hasattr(get_ipython(), "kernel")
@@ -149,18 +101,22 @@ def train_live(
     if run.stopped:
         camera.shoot(run)
     camera.live.run = run
+    if in_reach:  # for the page alone, so it comes last: each picture sends again what the view has
+        camera.let_readers_train(x_0, training, roll, labels)
     return camera.live
 
 
 def script() -> str:
     """What lets a page's reader train: a script beside the engine's, with `bookLive` (see `live.js`)."""
-    return Path(__file__).with_name("live.js").read_text(encoding="utf-8")
+    files = (Path(__file__).with_name(name) for name in ("recording.js", "live.js"))
+    return "\n".join(file.read_text(encoding="utf-8") for file in files)
 
 
 class TabTrainer(Stepper):
     """The same view in a notebook, for a training in the browser that shows it: it begins when it is shown.
 
-    At its end the browser sends the losses, the seconds, why it ended early, if it did, and the weights. A
+    At its end the browser sends the losses, the seconds, why it ended early, if it did, the weights, and
+    `snapshots`, those of each picture as float32, from which the kernel samples the trajectories anew. A
     training that went astray, or never began, leaves the network as it was.
     """
 
@@ -168,23 +124,39 @@ class TabTrainer(Stepper):
     _css = str(Stepper._css)
 
     coordinates = traitlets.Bytes().tag(sync=True, from_json=lambda x, _: bytes(x))  # not a memoryview
+    snapshots = traitlets.Bytes().tag(sync=True, from_json=lambda x, _: bytes(x))
     trained = traitlets.Dict().tag(sync=True)
 
-    def fill(self, network: nn.Module, run: TrainingRun) -> None:
-        """Put what comes back into the network and the run."""
+    def fill(self, live: LiveRun) -> None:
+        """Put what comes back into the run and its model."""
 
         def on_end(change: dict[str, Any]) -> None:
-            end = change["new"]
+            end, run = change["new"], live.run
             run.losses[:] = end["losses"]
             run.seconds = end.get("seconds", 0.0)
             run.stopped = "" if end["reason"] == "done" else end["message"] or end["reason"]
             if end["reason"] in ("done", "stopped") and end["weights"]:
                 run.kept = len(end["losses"])
-                with torch.no_grad():
-                    for parameter, values in zip(network.parameters(), end["weights"], strict=True):
-                        parameter.copy_(torch.tensor(values).reshape(parameter.shape))
+                self._take_pictures(live, end.get("steps", []))
+                _put(live.model.network, torch.cat([torch.tensor(values) for values in end["weights"]]))
 
         self.observe(on_end, "trained")
+
+    def _take_pictures(self, live: LiveRun, steps: list[int]) -> None:
+        """Sample from the weights of each picture."""
+        live.steps[:] = steps
+        live.trajectories.clear()
+        for weights in np.frombuffer(self.snapshots, "<f4").reshape(len(steps), -1) if steps else ():
+            _put(live.model.network, torch.tensor(weights))
+            live.trajectories.append(live.trajectory())
+
+
+@torch.no_grad()
+def _put(network: nn.Module, weights: Tensor) -> None:
+    """Weights, all in one row, in the place of a network's."""
+    parameters = list(network.parameters())
+    for parameter, values in zip(parameters, weights.split([p.numel() for p in parameters]), strict=True):
+        parameter.copy_(values.reshape(parameter.shape))
 
 
 class _Camera:
@@ -205,7 +177,7 @@ class _Camera:
         if self.has_floor:
             background.append(curve([[x, 0.0] for x in quality.x], role="data", panel=1, dashed=True))
         view = look("Live training", [Axis("training step")], [], [cloud, quality], background)
-        self.live = LiveRun(TrainingRun(), view)
+        self.live = LiveRun(TrainingRun(), view, model)
 
     def let_readers_train(
         self, x_0: Tensor, training: dict[str, Any], roll: Standardiser | None, labels: Tensor | None
@@ -234,7 +206,7 @@ class _Camera:
     def shoot(self, run: TrainingRun) -> None:
         """Sample, measure, and add a frame."""
         start = time.perf_counter()
-        trajectory = self.model.trajectory(N_POINTS, torch.Generator(self.real.device).manual_seed(SEED))
+        trajectory = self.live.trajectory()
         ratio = self._distance(trajectory[-1]) / self.unit
         if run.losses:  # a logarithmic axis has no place for step 0
             self.history.append((math.log(len(run.losses)), math.log(ratio) if ratio else -math.inf))
