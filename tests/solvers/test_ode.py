@@ -102,6 +102,17 @@ def test_the_median_error_falls_with_its_order_on_the_roll(sampler, order):
     assert math.log2(coarse / fine) == pytest.approx(order, abs=0.3)
 
 
+def test_dpm_solver_takes_a_line_in_log_sigma_at_the_middle_of_its_step():
+    """Where x̂_0 = b λ, whatever the point, x̄ is b λ at the middle of the step, however uneven the levels."""
+    levels, z = [8.0, 3.0, 2.5, 0.4], normal(3, 1)
+    states = list(dpm_solver_pp_2m(lambda z, sigma: torch.full_like(z, -math.log(sigma)), z, levels))
+    for k in (1, 2):
+        kept, middle = levels[k + 1] / levels[k], -math.log(levels[k] * levels[k + 1]) / 2
+        torch.testing.assert_close(
+            states[k + 1], kept * states[k] + (1 - kept) * middle, rtol=0, atol=20 * EPS
+        )
+
+
 # --- DDIM and diffusers -------------------------------------------------------------------------------------
 
 
