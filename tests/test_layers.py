@@ -11,6 +11,7 @@ ROWS = (
     {"data.planes", "data.units", "process.gaussians", "process.schedules"},
     {"process.forward", "process.posterior"},
     {"solvers.steps"},
+    {"solvers.ode"},
     {"models.networks", "models.oracle"},
     {"models.chain"},
     {"models.vae", "models.hvae", "models.reverse", "models.diffusion"},

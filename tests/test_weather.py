@@ -136,6 +136,9 @@ def terms(a):
 CHAIN = {"of": Setting.any_chain}
 VAE, HVAE = {"of": Setting.vae}, {"of": Setting.hvae}
 GROUPS = {"x_t": tensors(-1, 3, 2)}
+LEVELS = {
+    "levels": lambda s: ([[2.0, 0.5], (1,)], [[], [1.0, 2.0], [1.0, 0.0], [-1.0], 3, None, "x", [torch.nan]])
+}
 NO_LABELS = {"labels": lambda s: ([None], [3, "x", torch.ones(s.n), -torch.ones(s.n).long()])}
 LABELLED = {"network": things(Setting.labelled)}
 SETS = {"x": tensors(9, 2), "y": tensors(8, 2)}
@@ -242,6 +245,11 @@ CALLS = {
     "process.schedules.even_log_snr": Call(is_a(Schedule)),
     "training.train": Call(is_a(TrainingRun), arguments=NO_LABELS),
     "solvers.steps.ancestral": Call(is_a(Iterator)),
+    "solvers.ode.euler": Call(is_a(Iterator), arguments=LEVELS),
+    "solvers.ode.heun": Call(is_a(Iterator), arguments=LEVELS),
+    "solvers.ode.dpm_solver_pp_2m": Call(is_a(Iterator), arguments=LEVELS),
+    "solvers.ode.log_even": Call(is_a(list)),
+    "solvers.ode.power_even": Call(is_a(list)),
     "solvers.steps.ddim": Call(is_a(Iterator), arguments={"steps": falling}),
     "solvers.steps.AtSteps": Call(is_a(nn.Module)),
     "solvers.steps.AtSteps.forward": Call(same("x_t"), lambda s: AtSteps(oracle(s), s.schedule)),

@@ -29,6 +29,7 @@ from diffusion_lib.contracts.labels import Labels, a_label_each, labels_of_point
 from diffusion_lib.contracts.rules import (
     Count,
     Index,
+    Levels,
     Network,
     Positive,
     Shape,

@@ -1,7 +1,7 @@
 """Rules for what is no tensor."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
 from typing import Annotated, Any
@@ -125,6 +125,13 @@ def one_of(*choices: str) -> Rule:
     return rule
 
 
+def falling(value, name, given):
+    """Noise levels σ > 0 that fall."""
+    some(between(0, wanted="a positive number, such as 0.1"))(value, name, given)
+    if any(later >= earlier for earlier, later in pairwise(value)):
+        raise ValueError(f"{name} = {list(value)} does not fall; pass noise levels from the largest down")
+
+
 def at_least(least: int) -> Rule:
     """A whole number that is not below `least`."""
 
@@ -153,4 +160,5 @@ Count = Annotated[int, at_least(1)]
 Index = Annotated[int, at_least(0)]
 Shape = Annotated[tuple[int, ...], some(at_least(1))]
 Positive = Annotated[float, between(0, wanted="a positive number, such as 0.1")]
+Levels = Annotated[Sequence[float], falling]
 Network = Annotated[Callable, a_function("TimeMLP(schedule)")]
