@@ -9,12 +9,16 @@ LIBRARY = Path(__file__).parents[1] / "diffusion_lib"
 ROWS = (
     {"contracts"},
     {"data.planes", "data.units", "process.gaussians", "process.schedules"},
-    {"process.forward", "process.posterior"},
+    {"process.forward", "process.posterior", "process.score"},
     {"solvers.steps"},
+    {"solvers.langevin"},
     {"models.networks", "models.oracle"},
     {"models.chain"},
     {"models.vae", "models.hvae", "models.reverse", "models.diffusion"},
+    {"models.ncsn"},
     {"training", "measure.evaluation"},
+    {"experiments.record"},
+    {"experiments.score"},
     {"show.engine"},
     {"show.plots", "show.widgets"},
 )
