@@ -80,7 +80,9 @@ def test_annealed_langevin_is_langevin_at_each_level():
 def test_without_final_denoising_the_noise_of_the_last_level_stays():
     far = torch.tensor([[-5.0, 0.0], [5.0, 0.0]]).double()
     settings = {"z": normal(20_000, 2), "sigmas": (2.0, 1.0, 0.5), "steps": 100, "r": 0.1}
-    noisy = last(annealed_langevin(ExactDenoiser(far), **settings, generator=seeded(1), final_denoising=False))
+    noisy = last(
+        annealed_langevin(ExactDenoiser(far), **settings, generator=seeded(1), final_denoising=False)
+    )
     clean = last(annealed_langevin(ExactDenoiser(far), **settings, generator=seeded(1)))
     assert_variance(noisy[:, 1], 0.25 / (1 - 0.1 / 4))
     assert clean[:, 1].abs().max() < 1e-12
@@ -141,7 +143,9 @@ def test_the_corrector_treats_each_point_alone(monkeypatch):
             self.turn += 1
             return fixed[self.turn : self.turn + shape[0]].to(like)
 
-    module = sys.modules["diffusion_lib.solvers.langevin"]  # the room's entrance has the function of this name
+    module = sys.modules[
+        "diffusion_lib.solvers.langevin"
+    ]  # the room's entrance has the function of this name
     monkeypatch.setattr(module, "standard_normal", Noise())
     alone = last(predictor_corrector(ORACLE, x_T[:2], SCHEDULE))
     monkeypatch.setattr(module, "standard_normal", Noise())

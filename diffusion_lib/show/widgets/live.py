@@ -79,9 +79,7 @@ class LiveRun:
         ]
         axes = [Axis("training step", self.steps), Axis("t", t)]
         start = (len(self.steps) - 1, len(t) - 1)
-        view = Stepper(
-            "Training and the reverse process", axes, frames, background=background, start=start
-        )
+        view = Stepper("Training and the reverse process", axes, frames, background=background, start=start)
         view.content = {**view.content, "follows": {"t": list(t), "points": n_points, "text": text}}
         return view
 
