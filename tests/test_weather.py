@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from weather import (
     ARGUMENTS,
-    SETTINGS,
     POINTS,
+    SETTINGS,
     TRUSTED,
     Call,
     Setting,

@@ -240,7 +240,9 @@ def variances(s: Setting) -> Values:
 
 
 POINTS = tensors(-1, 2)
-ARGUMENTS = dict.fromkeys(("x", "y", "x_0", "x_0_hat", "x_t", "x_prev", "eps", "value", "start", "end"), POINTS)
+ARGUMENTS = dict.fromkeys(
+    ("x", "y", "x_0", "x_0_hat", "x_t", "x_prev", "eps", "value", "start", "end"), POINTS
+)
 ARGUMENTS |= dict.fromkeys(("z_prev", "z_t", "z", "x_T", "points", "mean"), POINTS)
 ARGUMENTS |= {
     "t": steps, "generator": generators, "schedule": schedule, "chain": tensors(None, -1, 2), "n": count(5),

@@ -1,7 +1,7 @@
 """What chapter 6 asks of samplers that follow the score, each with the exact score: no training error hides.
 
-The judge of the roll's samples is the sliced Wasserstein distance, in noise floors; of the two modes', the share
-of the big one, whose truth is 0.8.
+The judge of the roll's samples is the sliced Wasserstein distance, in noise floors; of the two modes', the
+share of the big one, whose truth is 0.8.
 """
 
 import math
@@ -49,7 +49,7 @@ class TwoModes:
 
 
 def mode_weights(*, seed: int, separation: float, steps: int = 3000) -> dict[str, float]:
-    """The big mode's share among 4,000 walkers that started evenly between −2a and 2a, after `steps` of 0.3."""
+    """The big mode's share among 4,000 walkers, evenly spread over ±2a at the start, after `steps` of 0.3."""
     modes, noise = TwoModes(separation), Generator().manual_seed(seed)
     z = 2 * separation * (torch.rand(N_POINTS, 1, generator=noise, dtype=torch.float64) - 0.5)
     return {"share": float(modes.share(last(langevin(modes.score, z, 0.3, steps, noise))).mean())}

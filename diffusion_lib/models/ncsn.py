@@ -1,4 +1,4 @@
-"""The noise conditional score network: one score for all noise levels, sampled by annealed Langevin dynamics."""
+"""The noise conditional score network: one score for all noise levels, annealed Langevin sampling."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -18,10 +18,10 @@ from diffusion_lib.solvers.steps import last
 class NCSN(Diffusion):
     """Denoising score matching at the levels σ_1 < … < σ_T, each weighted with σ_t² (Song & Ermon 2019).
 
-    The score is s(z, σ_t) = −ε_θ/σ_t, so that σ_t² ‖s + ε/σ_t‖² = ‖ε − ε_θ‖²: the loss is chapter 5's, and so
-    is the network, of x_t = z/√(1 + σ_t²) and t. What differs is how it is used: no reverse step, but `steps` of
-    Langevin's at each level, from the noisiest, T, to 1, and a last answer x̂_0. (The paper counts levels from the
-    noisiest, its σ_1.)
+    The score is s(z, σ_t) = −ε_θ/σ_t, so that σ_t² ‖s + ε/σ_t‖² = ‖ε − ε_θ‖²: the loss is chapter 5's, and
+    so is the network, of x_t = z/√(1 + σ_t²) and t. What differs is how it is used: no reverse step, but
+    `steps` of Langevin's at each level, from the noisiest, T, to 1, and a last answer x̂_0. (The paper counts
+    levels from the noisiest, its σ_1.)
 
     Args:
         network: maps points x_t (B, *shape) and levels t (B,), int64, to the guessed noise (B, *shape).
@@ -38,7 +38,7 @@ class NCSN(Diffusion):
         self.steps, self.r = steps, r
 
     def forward(self, z: Points, sigma: Sigma) -> Tensor:
-        """x̂_0(z, σ), as every `Diffusion` has it; at a level, where nothing lies between, by a single call."""
+        """x̂_0(z, σ), as every `Diffusion` has it; at a level by a single call of the network."""
         level = self.schedule.sigma[1:].to(z)
         apart = (torch.as_tensor(sigma).to(z).reshape(-1, 1) / level).log().abs()  # (B or 1, T)
         if bool((apart.min(dim=1).values > 1e-5).any()):

@@ -1,4 +1,4 @@
-"""The score ∇ log p_σ(z) of noisy data z = x_0 + σε, what it has to do with the denoiser, and two ways to learn it.
+"""The score ∇ log p_σ(z) of noisy data z = x_0 + σε: how it follows from a denoiser, and two losses for it.
 
 Tweedie's two formulas for the mean and the covariance of the data behind a noisy point:
 
@@ -25,7 +25,7 @@ ScoreFunction = Annotated[Callable[[Tensor], Tensor], a_function("ScoreAt(denois
 def score_of(x_0_hat: Points, z: Annotated[Points, like("x_0_hat")], sigma: Sigma) -> Tensor:
     """The score (x̂_0 − z)/σ² that belongs to the denoiser's answer x̂_0 at z: (n, *shape).
 
-    It points from z to x̂_0, and is the longer the less noise there is. Source: Efron 2011, after Robbins 1956.
+    It points from z to x̂_0, and is longer where there is less noise. Source: Efron 2011.
     """
     return (x_0_hat - z) / _each(sigma, z) ** 2
 
@@ -54,8 +54,8 @@ class ScoreAt(nn.Module):
 def covariance(denoiser: Denoiser, z: Points, sigma: Sigma) -> Tensor:
     """Cov[x_0 | z] = σ² ∂x̂_0/∂z at points z (n, *shape), each flattened to D numbers: (n, D, D).
 
-    Exact for the exact denoiser; for a network it is what its answers imply, which need not be symmetric. Each
-    row's answer must depend on that row alone: put a network with batch normalisation in eval mode.
+    Exact for the exact denoiser; for a network it is what its answers imply, which need not be symmetric.
+    Each row's answer must depend on that row alone: put a network with batch normalisation in eval mode.
     """
     jacobian = _jacobian(lambda points: denoiser(points, sigma), z)
     return torch.as_tensor(sigma, dtype=z.dtype, device=z.device).reshape(-1, 1, 1) ** 2 * jacobian

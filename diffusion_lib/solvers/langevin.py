@@ -1,4 +1,4 @@
-"""Samplers that follow the score and stir: Langevin's, at one noise level, from level to level, and as a corrector.
+"""Samplers that follow the score and stir: at one noise level, from level to level, and as a corrector.
 
 A sampler is a generator function: it yields the states. Noise is drawn for all points at once; denoisers and
 score functions are called for some rows at a time, in eval mode. Of a step, h is the size, and r = h/σ² the
@@ -38,8 +38,8 @@ def langevin(
 
         z ← z + (h/2) score(z) + √h ξ        ξ ~ N(0, I)
 
-    As h shrinks and the steps become many, z follows the density whose score it is. With a finite h the spread
-    is too large: for N(0, τ²) the variance ends at τ²/(1 − h/(4τ²)), and beyond h = 4τ² nowhere.
+    As h shrinks and the steps become many, z follows the density whose score it is. With a finite h the
+    spread is too large: for N(0, τ²) the variance ends at τ²/(1 − h/(4τ²)), and beyond h = 4τ² nowhere.
     """
     yield z
     for _ in range(steps):
@@ -72,8 +72,9 @@ def annealed_langevin(
 ) -> Iterator[Tensor]:
     """Langevin's steps at falling noise levels, `steps` at each, of the size h = rσ²: all states (n, *shape).
 
-    First z, then len(sigmas) · steps states, and with `final_denoising` x̂_0(z, σ) at the last level, which takes
-    away the noise that the last state still has. z should be drawn from about N(0, (1 + σ²) I) at the first.
+    First z, then len(sigmas) · steps states, and with `final_denoising` x̂_0(z, σ) at the last level, which
+    takes away the noise that the last state still has. z should be drawn from about N(0, (1 + σ²) I), with
+    the first level for σ.
 
     Source: Song & Ermon 2019, Algorithm 1, with r = ε/σ_L²; final denoising: Jolicoeur-Martineau et al. 2021.
     """
@@ -96,10 +97,10 @@ def predictor_corrector(
     r: Positive = 0.3,
     generator: Generator | None = None,
 ) -> Iterator[Tensor]:
-    """x_T, …, x_0 (n, *shape): ancestral steps, each followed by Langevin's steps at the level it has reached.
+    """x_T, …, x_0 (n, *shape): ancestral steps, each followed by Langevin's at the level it has reached.
 
     The corrector's size is h = rσ_t² for z = x_t/√ᾱ_t, the same for all points; there is none at t = 0.
-    Source: Song et al. 2021 (score SDE), Algorithm 3, whose step size comes from norms over a whole batch instead.
+    Source: Song et al. 2021 (score SDE), appendix G, where h comes from norms over a whole batch instead.
     """
     predict = PosteriorSteps(denoiser, schedule)
     x_t = x_T
