@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from weather import (
     ARGUMENTS,
+    POINTS,
     SETTINGS,
     TRUSTED,
     Call,
     Setting,
     is_a,
+    number,
     one_step,
     oracle,
     public,
@@ -35,8 +37,10 @@ from weather_widgets import WIDGETS
 from diffusion_lib import data
 from diffusion_lib.models import hvae, networks
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.process.gaussians import Gaussian
 from diffusion_lib.process.schedules import Schedule
+from diffusion_lib.process.score import ScoreAt
 from diffusion_lib.solvers.steps import AtSteps, PosteriorSteps
 from diffusion_lib.training import TrainingRun
 
@@ -251,6 +255,18 @@ CALLS = {
     "solvers.ode.log_even": Call(is_a(list)),
     "solvers.ode.power_even": Call(is_a(list)),
     "solvers.steps.ddim": Call(is_a(Iterator), arguments={"steps": falling}),
+    "solvers.langevin.langevin": Call(is_a(Iterator)),
+    "solvers.langevin.annealed_langevin": Call(is_a(Iterator)),
+    "solvers.langevin.predictor_corrector": Call(is_a(Iterator)),
+    "process.score.score_of": Call(same("z")),
+    "process.score.x_0_of": Call(same("z"), arguments={"score": POINTS}),
+    "process.score.ScoreAt": Call(is_a(nn.Module), arguments={"sigma": number(1, 0.5)}),
+    "process.score.ScoreAt.forward": Call(same("z"), lambda s: ScoreAt(oracle(s), 0.5)),
+    "process.score.covariance": Call(rows("z", 2, 2)),
+    "process.score.denoising_loss": Call(rows("x_0")),
+    "process.score.implicit_loss": Call(rows("z")),
+    "models.ncsn.NCSN": Call(is_a(NCSN)),
+    "models.ncsn.NCSN.forward": Call(rows("z", 2), lambda s: NCSN(s.network(), s.schedule)),
     "solvers.steps.AtSteps": Call(is_a(nn.Module)),
     "solvers.steps.AtSteps.forward": Call(same("x_t"), lambda s: AtSteps(oracle(s), s.schedule)),
     "solvers.steps.PosteriorSteps": Call(is_a(nn.Module)),

@@ -253,7 +253,9 @@ def variances(s: Setting) -> Values:
 
 
 POINTS = tensors(-1, 2)
-ARGUMENTS = dict.fromkeys(("x", "y", "x_0", "x_t", "x_prev", "eps", "value", "start", "end"), POINTS)
+ARGUMENTS = dict.fromkeys(
+    ("x", "y", "x_0", "x_0_hat", "x_t", "x_prev", "eps", "value", "start", "end"), POINTS
+)
 ARGUMENTS |= dict.fromkeys(("z_prev", "z_t", "z", "x_T", "points", "mean"), POINTS)
 ARGUMENTS |= {
     "t": steps, "generator": generators, "schedule": schedule, "chain": tensors(None, -1, 2), "n": count(5),
@@ -264,7 +266,10 @@ ARGUMENTS |= {
     "latent": count(1, 2), "steps": count(1, 2), "batch_size": count(1, 9), "var": variances,
     "sigma": levels, "shape": lambda s: ([(2,), [2]], [(), (0,), 2, None, "x", (2.5,)]), "dim": count(2),
     "event_dims": count(1), "eta": number(0, 0.5, 1), "denoiser": things(oracle),
-    "reverse": things(lambda s: s.diffusion().reverse),
+    "reverse": things(lambda s: s.diffusion().reverse), "score": things(lambda s: torch.sin),
+    "h": number(0.1), "r": number(0.3), "corrector_steps": lambda s: ([0, 2], [-1, 2.5, None, "1"]),
+    "sigmas": lambda s: ([(2.0, 0.5), [1]], [(), (1.0, 1.0), (1.0, 2.0), (1.0, -1.0), None, 3, "x", [None]]),
+    "final_denoising": lambda s: ([True, False], []),
     "step": lambda s: ([0, 1], [2.5, "1", None]),
     "kind": choice("x_0", "eps", "score", "v"), "predict": choice("x_0", "eps", "v"), "role": choice("data"),
     "weighting": choice("simple", "bound"), "reverse_var": choice("posterior", "beta"),

@@ -4,6 +4,7 @@ gaussians   diagonal Gaussians, the one family of distributions the book compute
 schedules   how much signal each step keeps
 forward     from data to noise
 posterior   one step back when the start is known, and four ways to say the same thing about x_t
+score       the score and the denoiser, two ways to learn it, what a point leaves open
 """
 
 from diffusion_lib.process.gaussians import Gaussian
