@@ -22,11 +22,11 @@ export JUPYTER_CONFIG_DIR := $(CURDIR)/_build/.jupyter
 export PIP_USER := 0
 
 # What the pages depend on and Sphinx does not watch: code that cells import, and what goes into every page.
-LIBRARY := $(shell find diffusion_lib -name '*.py' -o -name '*.js' -o -name '*.css' -o -name '*.wasm')
+LIBRARY := $(shell find diffusion_lib -name '*.py' -o -name '*.js' -o -name '*.css' -o -name '*.wasm' -o -name '*.json')
 DRESS := _config.yml _toc.yml $(shell find book/_ext book/assets -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve pdf test test-all check mutants notebooks engine bench clean distclean
+.PHONY: help book serve pdf test test-all check mutants notebooks engine results bench clean distclean
 
 help:  ## this list
 	@awk -F ':.*## +' '/^[a-z-]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' Makefile
@@ -111,6 +111,9 @@ notebooks: .venv/.installed  ## execute book/*.ipynb in place and store the chec
 
 engine: .venv/.installed  ## compile what trains in the browser, engine.c, after a change in it
 	$(BIN)/python tools/build_engine.py
+
+results: .venv/.installed  ## run the experiments of diffusion_lib/experiments, many minutes, and keep what they find
+	$(BIN)/python tools/results.py
 
 bench: .venv/.installed  ## measure speed and sample quality, print the README's table
 	$(BIN)/python tools/bench.py

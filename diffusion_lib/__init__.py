@@ -4,9 +4,10 @@ contracts       what arguments must be, said in signatures and held at the door
 data            points to learn from, and their units
 process         the fixed process q: what noise does to data, and its undoing from a known start
 solvers         samplers: from noise to a sample, given reverse steps or a denoiser
-models          networks, the models of chapters 1 to 5, the exact denoiser
+models          networks, the models of each chapter, the exact denoiser
 training        one loop for all models
 measure         how good samples are, beside their noise floor
+experiments     what takes minutes to find, and what was found
 show            figures, step-throughs, live training
 """
 

@@ -15,6 +15,7 @@ ROWS = (
     {"models.chain"},
     {"models.vae", "models.hvae", "models.reverse", "models.diffusion"},
     {"training", "measure.evaluation"},
+    {"experiments.record"},
     {"show.engine"},
     {"show.plots", "show.widgets"},
 )

@@ -95,6 +95,13 @@ def test_the_log_density_is_that_of_a_mixture():
     np.testing.assert_allclose(found, np.log(density), rtol=0, atol=1e-12)
 
 
+def test_the_density_has_the_mass_1():
+    grid = torch.linspace(-8, 8, 400, dtype=torch.float64)  # the midpoint rule on a smooth density: exact
+    z, cell = torch.cartesian_prod(grid, grid), float(grid[1] - grid[0]) ** 2
+    density = ExactDenoiser(normal(3, 2), torch.tensor([1.0, 2, 4]).double()).log_prob(z, 0.6).exp()
+    assert abs(cell * float(density.sum()) - 1) < 1e-12
+
+
 def test_any_function_of_the_data_has_an_expectation():
     points, z = normal(30, 2), normal(6, 2, seed=1)
     oracle, square = ExactDenoiser(points), points[:, :, None] * points[:, None]
