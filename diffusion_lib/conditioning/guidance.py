@@ -21,6 +21,7 @@ from diffusion_lib.models.networks import Waves, mlp
 from diffusion_lib.process.gaussians import standard_normal
 from diffusion_lib.solvers.steps import Denoiser
 
+
 def _told(value, name, given):
     """Labels that say something: 1…n_labels, not 0."""
     y, most = torch.as_tensor(value), given["self"].n_labels
@@ -124,9 +125,7 @@ class NoisyClassifier(nn.Module):
     ):
         super().__init__()
         if not sigma_min < sigma_max:
-            raise ValueError(
-                f"sigma_min = {sigma_min}, sigma_max = {sigma_max}; take sigma_min < sigma_max"
-            )
+            raise ValueError(f"sigma_min = {sigma_min}, sigma_max = {sigma_max}; take sigma_min < sigma_max")
         self.n_labels, self.range = n_labels, (sigma_min, sigma_max)
         self.waves = Waves()
         self.body = mlp(self.waves.n_features + 8, n_labels, width)

@@ -58,13 +58,12 @@ def repaint(
         for turn in range(repeats):
             if turn:
                 eps = standard_normal(x_t.shape, x_t, generator)
-                x_t = schedule.alpha[t].sqrt() * x_before + schedule.beta[t].sqrt() * eps
+                x_t = schedule.alpha[t].sqrt() * x_t + schedule.beta[t].sqrt() * eps
             eps, noise = (standard_normal(x_t.shape, x_t, generator) for _ in range(2))
             with evaluating(denoiser):
                 free = torch.cat([step(rows, t).from_noise(z) for rows, z in blocks(x_t, eps)])
             noisy_y = schedule.signal[t - 1] * y + schedule.noise[t - 1] * noise
-            x_before = torch.where(known, noisy_y, free)
-        x_t = x_before
+            x_t = torch.where(known, noisy_y, free)  # at t − 1
         yield x_t
 
 
@@ -114,10 +113,10 @@ def dps(
     step_size: Positive = 0.3,
     generator: Generator | None = None,
 ) -> Iterator[Tensor]:
-    """x_T, …, x_0 (n, *shape): each reverse step, then − `step_size` · ∇_{x_t} ‖y − x̂_0(x_t)‖, seen part only.
+    """x_T, …, x_0 (n, *shape): each reverse step, less `step_size` · ∇_{x_t} ‖y − x̂_0(x_t)‖.
 
-    The gradient is that of the norm, not of its square, and always of length about one: the step size is in
-    the data's unit, and no noise level enters.
+    The norm is over the seen coordinates. Its gradient, not that of its square, has a length of about one at
+    most: the step size is in the data's unit, and no noise level enters.
 
     Source: Chung et al. 2023, Algorithm 1, with ζ_t = ζ/‖y − x̂_0‖, where a factor 2 goes into ζ.
     """

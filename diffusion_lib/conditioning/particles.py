@@ -68,10 +68,8 @@ def _states(
         yield torch.where(seen.isnan(), x_0_hat, seen.to(x_0_hat))
 
 
-def _look(
-    twist: SeenThrough, x_t: Tensor, t: int, schedule: Schedule
-) -> tuple[Tensor, Tensor, Tensor]:
-    """x̂_0, log g and ∇_z log g at points x_t (n, *shape), in blocks of rows, from one call of the denoiser."""
+def _look(twist: SeenThrough, x_t: Tensor, t: int, schedule: Schedule) -> tuple[Tensor, Tensor, Tensor]:
+    """x̂_0, log g and ∇_z log g at points x_t (n, *shape), in blocks: one call of the denoiser."""
     z, sigma, looks = x_t / schedule.signal[t].to(x_t), schedule.sigma[t].to(x_t), []
     seen = twist.seen.to(x_t).expand_as(x_t)
     for rows, y in blocks(z, seen):
