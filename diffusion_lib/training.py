@@ -17,6 +17,7 @@ from diffusion_lib.contracts import (
     Points,
     Positive,
     a_function,
+    a_label_each,
     checked,
     outside,
     trainable,
@@ -50,6 +51,7 @@ class TrainingRun:
 
 
 Model = Annotated[nn.Module, trainable]  # with a loss, and weights to be trained
+EachLabel = Annotated[Tensor, a_label_each]
 OnStep = Annotated[Callable[[TrainingRun], None], a_function("lambda run: print(run.losses[-1])")]
 
 
@@ -62,8 +64,11 @@ def train(
     learning_rate: Positive = 2e-2,
     generator: Generator | None = None,
     on_step: OnStep | None = None,
+    labels: EachLabel | None = None,
 ) -> TrainingRun:
     """Minimise `model.loss(batch, generator)` over batches drawn with replacement from points (n, *shape).
+
+    With `labels`, whole numbers (n,), it is `model.loss(batch, generator, labels_of_the_batch)`.
 
     AdamW with β = (0.9, 0.99); the learning rate rises over the first 5 % of the steps and falls to 0 along a
     cosine. `on_step` is called after every step. An interrupt (the notebook's stop button) ends training and
@@ -74,6 +79,7 @@ def train(
     """
     if trouble := unit_trouble(x_0):
         warnings.warn(f"x_0 {trouble}", stacklevel=3)
+    given = [] if labels is None else [labels.to(x_0.device)]
     parameters = list(model.parameters())
     optimiser = adamw(parameters, learning_rate)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: warm_up_and_cosine(i, steps))
@@ -81,8 +87,8 @@ def train(
     try:
         for i in range(steps):
             start = time.perf_counter()
-            batch = x_0[torch.randint(len(x_0), (batch_size,), generator=generator, device=x_0.device)]
-            loss = model.loss(batch, generator)
+            rows = torch.randint(len(x_0), (batch_size,), generator=generator, device=x_0.device)
+            loss = model.loss(x_0[rows], generator, *(y[rows] for y in given))
             diverged = _diverged(loss.item(), run.losses)
             if diverged:
                 break
@@ -100,7 +106,9 @@ def train(
                     on_step(run)
         if not diverged:  # the last weights prove themselves here
             with torch.no_grad(), evaluating(model):
-                loss = model.loss(x_0[:batch_size], Generator(x_0.device).manual_seed(0))
+                rows = slice(batch_size)
+                same = Generator(x_0.device).manual_seed(0)
+                loss = model.loss(x_0[rows], same, *(y[rows] for y in given))
             diverged = _diverged(loss.item(), run.losses)
     except KeyboardInterrupt:
         run.stopped = "interrupted"

@@ -14,6 +14,7 @@ ROWS = (
     {"models.networks", "models.oracle"},
     {"models.chain"},
     {"models.vae", "models.hvae", "models.reverse", "models.diffusion"},
+    {"models.conditional"},
     {"training", "measure.evaluation"},
     {"experiments.record"},
     {"show.engine"},

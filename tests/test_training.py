@@ -252,3 +252,50 @@ def test_a_model_without_parameters_is_refused():
     oracle = Diffusion(AtSteps(ExactDenoiser(torch.zeros(1, 2)), schedule), schedule, "x_0")
     with refused("model, a Diffusion", "no parameters", "pass a model with a network"):
         train(oracle, points())
+
+
+# --- labels
+
+
+class Telling(Centre):
+    """Like `Centre`, and notes what its batches are."""
+
+    def __init__(self):
+        super().__init__()
+        self.batches = []
+
+    def loss(self, x_0, generator, labels=0):
+        self.batches.append((x_0, labels))
+        return super().loss(x_0, generator)
+
+
+def test_labels_go_with_their_points():
+    x_0 = points()
+    model, labels = Telling(), torch.arange(len(x_0))
+    train(model, x_0, steps=5, batch_size=30, generator=seeded(), labels=labels)
+    assert len(model.batches) == 6  # the last weights prove themselves, too
+    for batch, told in model.batches:
+        assert torch.equal(batch, x_0[told])
+
+
+def test_labels_draw_no_other_batches():
+    with_labels, without = Telling(), Centre()
+    train(with_labels, points(), steps=5, generator=seeded(), labels=torch.zeros(500).long())
+    train(without, points(), steps=5, generator=seeded())
+    assert torch.equal(with_labels.point, without.point)
+
+
+@pytest.mark.parametrize(
+    ("model", "labels", "message"),
+    [
+        (Telling(), torch.ones(3).long(), "labels has shape (3,)"),
+        (Telling(), torch.ones(1).long(), "labels has shape (1,); pass one for each point, shape (500,)"),
+        (Telling(), torch.ones(500), "labels are whole numbers: pass an int or an int64 tensor"),
+        (Telling(), -torch.ones(500).long(), "pass labels at least 0, 0 being no label"),
+        (Telling(), [1] * 500, "pass a Tensor"),
+        (Centre(), torch.ones(500).long(), "the loss of a Centre takes none; pass a ConditionalDiffusion"),
+    ],
+)
+def test_labels_that_do_not_fit_are_refused(model, labels, message):
+    with refused("labels", message):
+        train(model, points(), labels=labels)

@@ -136,6 +136,8 @@ def terms(a):
 CHAIN = {"of": Setting.any_chain}
 VAE, HVAE = {"of": Setting.vae}, {"of": Setting.hvae}
 GROUPS = {"x_t": tensors(-1, 3, 2)}
+NO_LABELS = {"labels": lambda s: ([None], [3, "x", torch.ones(s.n), -torch.ones(s.n).long()])}
+LABELLED = {"network": things(Setting.labelled)}
 SETS = {"x": tensors(9, 2), "y": tensors(8, 2)}
 CALLS = {
     "models.chain.ReverseChain": Call(is_a(nn.Module), arguments={"network": a_network}),
@@ -199,6 +201,11 @@ CALLS = {
     "models.networks.HeadPerStep": Call(is_a(nn.Module)),
     "models.networks.HeadPerStep.grouped": Call(rows("x_t", 4), Setting.heads, GROUPS, passes=True),
     "models.networks.HeadPerStep.forward": Call(rows("x_t", 4), Setting.heads, passes=True),
+    "models.networks.LabelledMLP": Call(is_a(nn.Module)),
+    "models.networks.LabelledMLP.forward": Call(rows("x_t", 2), Setting.labelled, passes=True),
+    "models.conditional.ConditionalDiffusion": Call(is_a(nn.Module), arguments=LABELLED),
+    "models.conditional.ConditionalDiffusion.given": Call(is_a(Diffusion), Setting.conditional),
+    "models.conditional.ConditionalDiffusion.loss": Call(scalar, Setting.conditional),
     "models.oracle.ExactDenoiser": Call(is_a(nn.Module)),
     "models.oracle.ExactDenoiser.forward": Call(rows("z", 2), oracle),
     "models.oracle.ExactDenoiser.expect": Call(rows("z", 3), oracle, {"values": tensors(4, 3)}, passes=True),
@@ -233,7 +240,7 @@ CALLS = {
     "process.schedules.cosine": Call(is_a(Schedule)),
     "process.schedules.sigmoid": Call(is_a(Schedule)),
     "process.schedules.even_log_snr": Call(is_a(Schedule)),
-    "training.train": Call(is_a(TrainingRun)),
+    "training.train": Call(is_a(TrainingRun), arguments=NO_LABELS),
     "solvers.steps.ancestral": Call(is_a(Iterator)),
     "solvers.steps.ddim": Call(is_a(Iterator), arguments={"steps": falling}),
     "solvers.steps.AtSteps": Call(is_a(nn.Module)),

@@ -20,6 +20,7 @@ import diffusion_lib
 from diffusion_lib import data
 from diffusion_lib.measure import evaluation
 from diffusion_lib.models import hvae, networks, vae
+from diffusion_lib.models.conditional import ConditionalDiffusion
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.oracle import ExactDenoiser
 from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
@@ -98,6 +99,12 @@ class Setting:
     def network(self) -> torch.nn.Module:
         return self.model(networks.TimeMLP, self.schedule, width=3, n_directions=2)
 
+    def labelled(self) -> torch.nn.Module:
+        return self.model(networks.LabelledMLP, self.schedule, 3, width=3, n_directions=2)
+
+    def conditional(self) -> ConditionalDiffusion:
+        return ConditionalDiffusion(self.labelled(), self.schedule)
+
     def heads(self) -> torch.nn.Module:
         return self.model(networks.HeadPerStep, self.schedule, width=3)
 
@@ -155,6 +162,12 @@ def steps(s: Setting) -> Values:
     bad = [0, s.T + 1, -1, 1.0, torch.nan, True, None, "1", one.float(), one > 0, each[:0]]
     bad += [torch.ones(s.n + 2).long(), each[:, None], each * 0, each.tolist(), each.numpy(), each.byte()]
     return [1, s.T, np.int64(s.T), one, each, each.int()], bad
+
+
+def labels(s: Setting) -> Values:
+    each = torch.randint(4, (s.n,), generator=seeded(s.seed))
+    bad = [-1, 4, 1.0, torch.nan, True, None, "1", each.float(), each > 0, each[:0], each[:, None], each + 4]
+    return [0, 3, np.int64(2), torch.tensor(1), each, each.int()], [*bad, torch.ones(s.n + 2).long()]
 
 
 def levels(s: Setting) -> Values:
@@ -247,6 +260,7 @@ ARGUMENTS |= {
     "T": count(3, 30), "n_in": count(2), "n_out": count(3), "width": count(4), "hidden": count(1, 3),
     "n_directions": count(1, 4), "chunk": count(2), "sets": count(1), "digits": count(3),
     "n_neighbors": count(2), "panels": count(1),
+    "labels": labels, "n_labels": count(3), "dropout": number(0, 0.1),
     "latent": count(1, 2), "steps": count(1, 2), "batch_size": count(1, 9), "var": variances,
     "sigma": levels, "shape": lambda s: ([(2,), [2]], [(), (0,), 2, None, "x", (2.5,)]), "dim": count(2),
     "event_dims": count(1), "eta": number(0, 0.5, 1), "denoiser": things(oracle),

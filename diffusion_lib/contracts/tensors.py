@@ -128,23 +128,23 @@ def same_type(other: str) -> Rule:
     return rule
 
 
-def whole_steps(value, name, given) -> Tensor:
+def whole_steps(value, name, given, kind: str = "step") -> Tensor:
     """One step, or one for each point, as a tensor of whole numbers."""
     try:
         t = torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise ValueError(f"{name} = {value!r} is no step; pass an int or an int64 tensor") from error
+        raise ValueError(f"{name} = {value!r} is no {kind}; pass an int or an int64 tensor") from error
     # PyTorch reads an index of type bool or uint8 as a mask.
     if t.is_floating_point() or t.is_complex() or t.dtype in (torch.bool, torch.uint8):
         whole = f"pass an int or an int64 tensor, such as {name}.long()"
-        raise ValueError(f"{name} has type {t.dtype}; steps are whole numbers: {whole}")
+        raise ValueError(f"{name} has type {t.dtype}; {kind}s are whole numbers: {whole}")
     points = {
         k: x for k, x in given.items() if isinstance(x, Tensor) and x.ndim and k not in (name, "values")
     }
     other, x = next(iter(points.items()), ("a point", [0]))
     if t.numel() == 0 or t.ndim > 1 or (t.ndim == 1 and len(t) not in (1, len(x))):
         found = f"{name} has shape {tuple(t.shape)} but {other} has {len(x)} rows"
-        raise ValueError(f"{found}; pass one step, or one for each row")
+        raise ValueError(f"{found}; pass one {kind}, or one for each row")
     return t
 
 

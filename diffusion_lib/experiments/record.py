@@ -1,8 +1,8 @@
 """Experiments too long for a notebook: what is run, for which cases, and what was found.
 
-A module of this room has a function for each experiment, and their cases in EXPERIMENTS.
-`make results` runs all of them and writes what they found into `results/`, which is committed. A chapter shows
-these numbers, and runs one case again.
+A module of this room has a function for each experiment, and their cases in EXPERIMENTS. `make results` runs
+all of them and writes what they found into `results/`, which is committed. A chapter shows these numbers, and
+runs one case again.
 """
 
 import hashlib

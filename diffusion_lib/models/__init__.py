@@ -6,14 +6,17 @@ hvae        chapter 2: a chain of hidden causes
 chain       what all chains from noise to data share: the bound in two forms, sampling
 reverse     chapters 3 and 4: chains trained on one form of the bound each
 diffusion   chapter 5: the ε, x_0 and v parameterisations of one class
-oracle      the exact denoiser of a finite data set
+conditional chapter 7: one network for all labels, and for none
+oracle      the exact denoiser of a data set, or of a law by quadrature
 """
 
 from diffusion_lib.models.chain import ReverseChain
+from diffusion_lib.models.conditional import ConditionalDiffusion
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.hvae import HVAE
 from diffusion_lib.models.networks import (
     HeadPerStep,
+    LabelledMLP,
     TimeMLP,
     Waves,
     mlp,

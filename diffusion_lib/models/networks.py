@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from diffusion_lib.contracts import Count, Steps, between, checked, columns, some
+from diffusion_lib.contracts import Count, Labels, Steps, between, checked, columns, some
 from diffusion_lib.process.schedules import Schedule
 
 InPlane = Annotated[Tensor, columns(2)]  # NaN goes through: the models look for it, once
@@ -73,8 +73,37 @@ class TimeMLP(nn.Module):
         self.register_buffer("level", level, persistent=False)
 
     def forward(self, x_t: RowsInPlane, t: Steps) -> Tensor:
+        return self.body(self._features(x_t, t))
+
+    def _features(self, x_t: Tensor, t: int | Tensor) -> Tensor:
         level = self.level[torch.as_tensor(t, device=x_t.device)].expand(len(x_t), 8)
-        return self.body(torch.cat([self.waves(x_t), level], dim=1))
+        return torch.cat([self.waves(x_t), level], dim=1)
+
+
+@checked
+class LabelledMLP(TimeMLP):
+    """A `TimeMLP` that may be told what the point is of: labels are 1…n_labels, and 0 says that none is told.
+
+    It has one input more for each label, 1 where the label is that one. With label 0 all of them are 0.
+    """
+
+    def __init__(
+        self,
+        schedule: Schedule,
+        n_labels: Count,
+        width: Count = 64,
+        hidden: Count = 2,
+        n_directions: Count = 12,
+        frequencies: Frequencies = (1.5, 3.5),
+    ):
+        super().__init__(schedule, width, hidden, n_directions, frequencies)
+        self.body = mlp(self.waves.n_features + 8 + n_labels, 2, width, hidden)
+        classes = torch.eye(n_labels + 1)[:, 1:].to(self.level)  # (n_labels + 1, n_labels): row y for label y
+        self.register_buffer("classes", classes, persistent=False)
+
+    def forward(self, x_t: RowsInPlane, t: Steps, labels: Labels = 0) -> Tensor:
+        label = self.classes[torch.as_tensor(labels, device=x_t.device)].expand(len(x_t), -1)
+        return self.body(torch.cat([self._features(x_t, t), label], dim=1))
 
 
 @checked

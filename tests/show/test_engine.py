@@ -22,6 +22,7 @@ from support import K, seeded
 
 from diffusion_lib import data
 from diffusion_lib.measure.evaluation import distance_to_curve
+from diffusion_lib.models import ConditionalDiffusion, LabelledMLP
 from diffusion_lib.process.gaussians import standard_normal
 from diffusion_lib.process.schedules import at, cosine, even_log_snr
 from diffusion_lib.show.engine import ancestral_table, ddim_table
@@ -224,6 +225,18 @@ def test_labels_are_features():
     x_t = x_t + at(model.schedule.noise, batch["t"], batch["x_0"]) * batch["eps"]
     true = (network(x_t, batch["t"], labels) - batch["eps"]).square().sum(dim=1).mean()
     assert found["losses"] == pytest.approx([float(true)], rel=1e-6)
+
+
+def test_a_labelled_network_is_the_engines():
+    schedule = even_log_snr(100)
+    torch.manual_seed(0)
+    model = ConditionalDiffusion(LabelledMLP(schedule, 3, width=8), schedule)
+    settings = settings_of(model)
+    (batch,) = make_batches(100, 300, 1)
+    labels = torch.arange(300) % 4
+    found = in_node("training", settings, [batch | {"labels": labels}], {"learning_rate": 0, "of": 1})
+    true = model.given(labels).squared_error(batch["x_0"], batch["t"], batch["eps"]).mean()
+    assert found["losses"] == pytest.approx([float(true.detach())], rel=1e-6)
 
 
 def test_guidance_goes_beyond_the_answer_with_a_label():

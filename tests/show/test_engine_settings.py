@@ -9,7 +9,7 @@ from support import normal, seeded
 from torch import nn
 
 from diffusion_lib import data
-from diffusion_lib.models import VAE, Diffusion
+from diffusion_lib.models import VAE, ConditionalDiffusion, Diffusion, LabelledMLP
 from diffusion_lib.models.networks import TimeMLP
 from diffusion_lib.process.schedules import even_log_snr
 from diffusion_lib.show.engine import ancestral_table, network_table, process_table
@@ -25,6 +25,11 @@ SCHEDULE = even_log_snr(20)
 def make(schedule=SCHEDULE, **options):
     torch.manual_seed(0)
     return Diffusion(TimeMLP(schedule, **options), schedule, reverse_var="beta")
+
+
+def make_conditional(**options):
+    torch.manual_seed(0)
+    return ConditionalDiffusion(LabelledMLP(SCHEDULE, 3, **options), SCHEDULE, dropout=0.2)
 
 
 class Bent(TimeMLP):
@@ -53,6 +58,9 @@ class Other(nn.Module):
         (Diffusion(Bent(SCHEDULE), SCHEDULE), 8, False),
         (Diffusion(Other(), SCHEDULE), 8, False),
         (VAE(), 8, False),
+        (make_conditional(), 1024, True),
+        (make_conditional(width=6), 8, False),
+        (Diffusion(LabelledMLP(SCHEDULE, 3), SCHEDULE), 8, False),
     ],
 )
 def test_what_the_engine_can_train(model, batch_size, answer):
@@ -93,6 +101,16 @@ def test_the_roll_is_told_by_its_units_and_other_data_by_some_points():
     scale = data.Standardiser.fit(data.swiss_roll(500, seeded()))
     (roll,) = training_settings(make(), many, {}, {}, scale)["data"].values()
     assert close(roll, {"mean": scale.mean.tolist(), "std": scale.std})
+
+
+def test_labels_travel_with_their_points():
+    x_0, labels = normal(MOST_POINTS + 9, 2).float(), torch.arange(MOST_POINTS + 9) % 4
+    scale = data.Standardiser.fit(x_0)
+    found = training_settings(make_conditional(), x_0, {}, {}, scale, labels)
+    assert found["network"]["classes"] == [[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
+    assert found["data"]["labels"] == labels[:MOST_POINTS].tolist()
+    assert found["data"]["dropout"] == 0.2
+    assert len(found["data"]["x_0"]) == 2 * MOST_POINTS
 
 
 def live(model):
@@ -153,6 +171,6 @@ def test_a_training_in_the_tab_that_fails_leaves_the_network_as_it_was(reason, v
 
 
 def test_the_tab_says_which_models_it_trains():
-    message = r"^engine = 'tab' trains a Diffusion with a TimeMLP, .*; pass engine='torch' for this one$"
+    message = r"^engine = 'tab' trains a Diffusion with a TimeMLP, or .*; pass engine='torch' for this one$"
     with pytest.raises(ValueError, match=message):
         train_live(VAE(), normal(100, 2).float(), lambda n, g: normal(n, 2).float(), steps=3, engine="tab")

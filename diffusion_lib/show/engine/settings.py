@@ -5,21 +5,24 @@ from typing import Any
 from torch import Tensor, nn
 
 from diffusion_lib.data.units import Standardiser
+from diffusion_lib.models.conditional import ConditionalDiffusion
 from diffusion_lib.models.diffusion import Diffusion
-from diffusion_lib.models.networks import TimeMLP
+from diffusion_lib.models.networks import LabelledMLP, TimeMLP
 from diffusion_lib.show.engine.tables import ancestral_table, network_table, process_table
 
+KINDS = {(Diffusion, TimeMLP), (ConditionalDiffusion, LabelledMLP)}
 MOST_POINTS = 4096  # of the data that travels with a page
 # As in engine.js.
 LIMITS = {"width": 128, "hidden": 4, "features": 128, "waves": 48, "T": 1000, "rows": 16384}
 
 
 def fits(model: nn.Module, batch_size: int) -> bool:
-    """Whether the engine can train the model on such batches: a `Diffusion` with a `TimeMLP`, within limits.
+    """Whether the engine can train the model on such batches: a kind that it knows, within limits.
 
-    A subclass may compute something else, of which the engine knows nothing.
+    That is a `Diffusion` with a `TimeMLP`, or a `ConditionalDiffusion` with a `LabelledMLP`. A subclass may
+    compute something else, of which the engine knows nothing.
     """
-    if type(model) is not Diffusion or type(model.network) is not TimeMLP:
+    if (type(model), type(getattr(model, "network", None))) not in KINDS:
         return False
     table = network_table(model.network)
     sizes = {
@@ -39,15 +42,18 @@ def training_settings(
     training: dict[str, Any],
     pictures: dict[str, Any],
     roll: Standardiser | None = None,
+    labels: Tensor | None = None,
 ) -> dict[str, Any]:
     """The settings of `session.js`, with numbers as JSON has them.
 
     `training` has steps, batch_size and learning_rate; `pictures` the steps `at` which to sample, how many
     `points`, and their seed. With `roll`, the standard units of the Swiss roll, each batch is a fresh one;
-    else batches are drawn from the first `MOST_POINTS` points of x_0, (n, 2).
+    else batches are drawn from the first `MOST_POINTS` points of x_0, (n, 2), with their `labels`, if any.
     """
     data = {"x_0": x_0[:MOST_POINTS].flatten().tolist()}
-    if roll is not None:
+    if labels is not None:
+        data |= {"labels": labels[:MOST_POINTS].tolist(), "dropout": model.dropout}
+    elif roll is not None:
         data = {"roll": {"mean": roll.mean.tolist(), "std": roll.std}}
     settings = {
         "network": network_table(model.network),

@@ -1,6 +1,6 @@
 """A model as tables of numbers: what the engine that trains in the browser needs to know of it.
 
-The engine trains a `TimeMLP` on inputs x_t = signal_t x_0 + noise_t ε to say
+The engine trains a `TimeMLP`, or a `LabelledMLP`, on inputs x_t = signal_t x_0 + noise_t ε to say
 target_x_0_t x_0 + target_eps_t ε, and samples by steps x ← x_scale x + output_scale · output + noise_scale ε.
 `tables.js` has the same formulas.
 """
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from diffusion_lib.contracts import between, checked, descending
 from diffusion_lib.models.diffusion import Diffusion
-from diffusion_lib.models.networks import TimeMLP
+from diffusion_lib.models.networks import LabelledMLP, TimeMLP
 from diffusion_lib.process.posterior import posterior_weights
 
 Table = dict[str, Any]  # lists of numbers by name, as JSON has them
@@ -25,14 +25,20 @@ def _linear_layers(network: TimeMLP) -> list[nn.Linear]:
 
 @checked
 def network_table(network: TimeMLP) -> Table:
-    """The sizes of a network, its waves, 2 lists, and its level features, T + 1 lists."""
+    """The sizes of a network, its waves, 2 lists, and its level features, T + 1 lists.
+
+    That of a `LabelledMLP` has the features of its labels, too, n_labels + 1 lists.
+    """
     layers = _linear_layers(network)
-    return {
+    table = {
         "width": layers[0].out_features,
         "hidden": len(layers) - 1,
         "waves": network.waves.waves.tolist(),
         "level": network.level.tolist(),
     }
+    if isinstance(network, LabelledMLP):
+        table["classes"] = network.classes.tolist()
+    return table
 
 
 @checked

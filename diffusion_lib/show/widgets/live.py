@@ -22,7 +22,7 @@ from diffusion_lib.show.engine import page
 from diffusion_lib.show.engine.settings import fits, training_settings
 from diffusion_lib.show.widgets.frames import Axis, Frame, Layer, Panel, curve, points
 from diffusion_lib.show.widgets.stepper import Stepper
-from diffusion_lib.training import TrainingRun, train
+from diffusion_lib.training import EachLabel, TrainingRun, train
 
 # The Stepper's module, told to begin a training as soon as it is shown.
 EXPORT = "export default {"
@@ -103,8 +103,9 @@ def train_live(
     pictures: Count = 10,
     roll: Standardiser | None = None,
     engine: Literal["torch", "tab"] = "torch",
+    labels: EachLabel | None = None,
 ) -> LiveRun:
-    """Train `model` on points x_0 (n, 2) by `training.train`, and show how it goes.
+    """Train `model` on points x_0 (n, 2), with their `labels`, by `training.train`, and show how it goes.
 
     Before training and `pictures` times during it, more often early on, the view gains a frame with samples
     of the model, and their distance to data from `fresh` (n, generator) → (n, 2), in noise floors, or in the
@@ -112,21 +113,23 @@ def train_live(
     early as in `train`; then the view says why.
 
     In the built book the recorded view lets readers train the same model in their browser, where the engine
-    can: a `Diffusion` with a `TimeMLP`. It then draws fresh Swiss rolls, if x_0 is one in the standard units
-    `roll`; else it draws from some thousand points of x_0. With `engine="tab"` a notebook trains so, too: the
-    cell ends at once, and the model has its new weights when the view says that it is trained.
+    can: a `Diffusion` with a `TimeMLP`, or a `ConditionalDiffusion` with a `LabelledMLP`. It then draws fresh
+    Swiss rolls, if x_0 is one in the standard units `roll`; else from some thousand points of x_0. With
+    `engine="tab"` a notebook trains so, too: the cell ends at once, and the model has its new weights when
+    the view says that it is trained.
     """
     moments = picture_steps(steps, pictures)
     in_reach = fits(model, batch_size)
     if engine == "tab" and not in_reach:
         raise ValueError(
-            "engine = 'tab' trains a Diffusion with a TimeMLP, whose width is a multiple of 4 up to 128, on "
-            "batches of up to 16,384; pass engine='torch' for this one"
+            "engine = 'tab' trains a Diffusion with a TimeMLP, or a ConditionalDiffusion with a "
+            "LabelledMLP, of a width that is a multiple of 4 up to 128, on batches of up to 16,384; pass "
+            "engine='torch' for this one"
         )
     camera = _Camera(model, x_0, fresh, steps, TabTrainer if engine == "tab" else Stepper)
     if in_reach:
         training = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
-        camera.let_readers_train(x_0, training, roll)
+        camera.let_readers_train(x_0, training, roll, labels)
     if engine == "tab":
         camera.live.view.fill(model.network, camera.live.run)
         display(camera.live.view)
@@ -142,7 +145,7 @@ def train_live(
             if len(run.losses) in moments:
                 camera.shoot(run)
 
-        run = train(model, x_0, steps, batch_size, learning_rate, generator, on_step)
+        run = train(model, x_0, steps, batch_size, learning_rate, generator, on_step, labels)
     if run.stopped:
         camera.shoot(run)
     camera.live.run = run
@@ -204,11 +207,13 @@ class _Camera:
         view = look("Live training", [Axis("training step")], [], [cloud, quality], background)
         self.live = LiveRun(TrainingRun(), view)
 
-    def let_readers_train(self, x_0: Tensor, training: dict[str, Any], roll: Standardiser | None) -> None:
+    def let_readers_train(
+        self, x_0: Tensor, training: dict[str, Any], roll: Standardiser | None, labels: Tensor | None
+    ) -> None:
         """Give the recorded view what the page needs to train the model itself: see `live.js`."""
         at = [0, *sorted(picture_steps(self.steps, TAB_PICTURES))]
         pictures = {"at": at, "points": N_POINTS, "seed": SEED, "states": True}
-        settings = training_settings(self.model, x_0, training, pictures, roll)
+        settings = training_settings(self.model, x_0, training, pictures, roll, labels)
         trainer = {"settings": settings, "unit": self.unit, "has_floor": self.has_floor}
         self.live.view.content = {**self.live.view.content, "trainer": trainer}
 

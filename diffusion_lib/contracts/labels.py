@@ -1,0 +1,45 @@
+"""Rules for labels: whole numbers that say what a point is of, 0 where nothing is said."""
+
+from inspect import signature
+from typing import Annotated, Any
+
+from torch import Tensor
+
+from diffusion_lib.contracts.rules import a
+from diffusion_lib.contracts.tensors import whole_steps
+
+
+def labels(value, name, given):
+    """One label, or one for each point: whole numbers 0…n_labels, where 0 says that there is none."""
+    y = whole_steps(value, name, given, "label")
+    most = next((int(n) for n in map(_most_labels, given.values()) if n is not None), None)
+    low, high = int(y.min()), int(y.max())
+    if low < 0 or (most is not None and high > most):
+        known = "at least 0" if most is None else f"in 0…{most}"
+        raise ValueError(f"{name} runs from {low} to {high}; pass labels {known}, 0 being no label")
+
+
+def labels_of_points_to_come(value, name, given):
+    """One label, or those of points that come later: (n,)."""
+    labels(value, name, given | {"points": value} if isinstance(value, Tensor) else given)
+
+
+def a_label_each(value, name, given):
+    """One label for each point of x_0, for a model whose loss takes labels."""
+    a(Tensor)(value, name, given)
+    labels(value, name, given)
+    if value.shape != given["x_0"].shape[:1]:
+        n = len(given["x_0"])
+        raise ValueError(f"{name} has shape {tuple(value.shape)}; pass one for each point, shape ({n},)")
+    if "labels" not in signature(given["model"].loss).parameters:
+        kind = type(given["model"]).__name__
+        raise ValueError(f"{name}: the loss of a {kind} takes none; pass a ConditionalDiffusion")
+
+
+def _most_labels(thing: Any) -> int | None:
+    """How many labels a network knows, or that of a model."""
+    classes = getattr(getattr(thing, "network", thing), "classes", None)
+    return None if classes is None else len(classes) - 1
+
+
+Labels = Annotated[int | Tensor, labels]

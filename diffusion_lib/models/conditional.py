@@ -1,0 +1,66 @@
+"""A diffusion model that can be asked for something: one network for all labels, and for none."""
+
+from typing import Annotated, Literal
+
+import torch
+from torch import Generator, Tensor, nn
+
+from diffusion_lib.contracts import (
+    Labels,
+    Network,
+    Points,
+    Shape,
+    between,
+    checked,
+    labels_of_points_to_come,
+)
+from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.process.schedules import Schedule
+from diffusion_lib.solvers.steps import ReverseVar
+
+
+@checked
+class ConditionalDiffusion(Diffusion):
+    """A `Diffusion` whose network may be told a label y: it learns q(x_0 | y), and q(x_0) for label 0.
+
+    As it stands it is the model of q(x_0), and `given(y)` is that of q(x_0 | y). In training each label is
+    dropped, made 0, with the probability `dropout`, so that one network learns both (Ho & Salimans 2022).
+
+    Args:
+        network: maps points x_t (B, *shape), steps t (B,) and labels (B,) to the predicted quantity; without
+            labels, that of label 0. A `LabelledMLP`, say.
+        schedule, predict, reverse_var, shape: as in `Diffusion`.
+        dropout: a probability, 0 ≤ dropout < 1.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        schedule: Schedule,
+        predict: Literal["x_0", "eps", "v"] = "eps",
+        dropout: Annotated[float, between(-1e-9, 1, "a probability below 1, such as 0.1")] = 0.1,
+        reverse_var: ReverseVar = "posterior",
+        shape: Shape = (2,),
+    ):
+        super().__init__(network, schedule, predict, "simple", reverse_var, shape)
+        self.dropout, self.settings = dropout, (predict, "simple", reverse_var, shape)
+
+    def given(self, labels: Annotated[int | Tensor, labels_of_points_to_come]) -> Diffusion:
+        """The model of q(x_0 | y) for one label, or for rows of points with one label each: (B,)."""
+        return Diffusion(_Told(self.network, labels), self.schedule, *self.settings)
+
+    def loss(self, x_0: Points, generator: Generator | None = None, labels: Labels = 0) -> Tensor:
+        """L_simple on points x_0 (B, *shape) and their labels, (B,), of which some are dropped; a scalar."""
+        kept = torch.rand(len(x_0), generator=generator, device=x_0.device) >= self.dropout
+        return self.given(torch.as_tensor(labels, device=x_0.device) * kept).loss(x_0, generator)
+
+
+class _Told(nn.Module):
+    """A network of points, steps and labels with its labels told."""
+
+    def __init__(self, network: Network, labels: int | Tensor):
+        super().__init__()
+        self.network, self.labels = network, labels
+
+    def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
+        return self.network(x_t, t, self.labels)
