@@ -15,8 +15,12 @@ ROWS = (
     {"models.chain"},
     {"models.vae", "models.hvae", "models.reverse", "models.diffusion"},
     {"models.conditional"},
+    {"conditioning.guidance", "conditioning.tilting"},
+    {"conditioning.inpainting"},
+    {"conditioning.particles"},
     {"training", "measure.evaluation"},
     {"experiments.record"},
+    {"experiments.conditions"},
     {"show.engine"},
     {"show.plots", "show.widgets"},
 )

@@ -17,6 +17,7 @@ from diffusion_lib.contracts import (
     at_least,
     checked,
 )
+from diffusion_lib.contracts.labels import labels_of_points_to_come
 from diffusion_lib.models.networks import Waves, mlp
 from diffusion_lib.process.gaussians import standard_normal
 from diffusion_lib.solvers.steps import Denoiser
@@ -30,7 +31,7 @@ def _told(value, name, given):
         raise ValueError(f"{found}; pass labels in 1…{most}: a classifier has no label 0")
 
 
-Told = Annotated[Labels, _told]
+Told = Annotated[int | Tensor, labels_of_points_to_come, _told]
 LogProb = Annotated[Callable[[Tensor, Tensor], Tensor], a_function("classifier.given(y)")]
 
 
@@ -56,6 +57,7 @@ class Guided(nn.Module):
     def __init__(self, conditional: Denoiser, null: Denoiser, w: float):
         super().__init__()
         self.conditional, self.null, self.w = conditional, null, w
+        self.shape = getattr(null, "shape", ())  # of one point
 
     def forward(self, z: Points, sigma: Sigma) -> Tensor:
         """x̂_0 for points z = x_0 + σε (B, *shape), σ one number or (B,): (B, *shape)."""
@@ -84,6 +86,7 @@ class ClassifierGuided(nn.Module):
     def __init__(self, denoiser: Denoiser, log_prob: LogProb, w: float = 1.0):
         super().__init__()
         self.denoiser, self.log_prob, self.w = denoiser, log_prob, w
+        self.shape = getattr(denoiser, "shape", ())  # of one point
 
     def forward(self, z: Points, sigma: Sigma) -> Tensor:
         """x̂_0 for points z = x_0 + σε (B, *shape), σ one number or (B,): (B, *shape)."""
@@ -145,7 +148,7 @@ class NoisyClassifier(nn.Module):
         self,
         x_0: PlanePoints,
         generator: Generator | None = None,
-        labels: Told = 1,
+        labels: Annotated[Labels, _told] = 1,
     ) -> Tensor:
         """The mean of −log p(y | z, σ) in nats on points x_0 (B, 2) with labels (B,); a scalar."""
         low, high = (torch.tensor(level, dtype=x_0.dtype).log() for level in self.range)

@@ -80,6 +80,7 @@ class SeenThrough(nn.Module):
     def __init__(self, denoiser: Denoiser, seen: Seen):
         super().__init__()
         self.denoiser, self.seen = denoiser, seen
+        self.shape = getattr(denoiser, "shape", ())  # of one point
 
     def forward(self, z: Points, sigma: Sigma) -> Tensor:
         """The log density in nats at points z (B, *shape), σ one number or (B,): (B,)."""

@@ -12,11 +12,12 @@ from statistics import fmean
 import torch
 from torch import Generator, Tensor
 
-from diffusion_lib import data
 from diffusion_lib.conditioning.guidance import ClassifierGuided, Guided
 from diffusion_lib.conditioning.inpainting import dps, reconstruction, repaint
 from diffusion_lib.conditioning.particles import twisted
 from diffusion_lib.conditioning.tilting import TiltedSteps, tilt_powers
+from diffusion_lib.data.planes import labelled_swiss_roll, roll_quadrature, swiss_roll
+from diffusion_lib.data.units import Standardiser
 from diffusion_lib.experiments.record import Experiment, grid
 from diffusion_lib.measure.evaluation import sliced_wasserstein
 from diffusion_lib.models.conditional import ConditionalDiffusion
@@ -33,10 +34,10 @@ SEEDS = (0, 1, 2)
 
 
 @cache
-def roll(panels: int = 32) -> tuple[data.Standardiser, Tensor, Tensor, Tensor]:
+def roll(panels: int = 32) -> tuple[Standardiser, Tensor, Tensor, Tensor]:
     """The chapter's units, and in these the roll's quadrature: points (n, 2), weights and arms (n,)."""
-    scale = data.Standardiser.fit(data.swiss_roll(50_000, Generator().manual_seed(5)))
-    nodes, weights, arm = data.roll_quadrature(panels)
+    scale = Standardiser.fit(swiss_roll(50_000, Generator().manual_seed(5)))
+    nodes, weights, arm = roll_quadrature(panels)
     return scale, scale(nodes.float()), weights.float(), arm
 
 
@@ -180,7 +181,7 @@ def trained(*, seed: int, n: int = 10_000, y: int = 2) -> dict[str, float]:
     """One network for all labels and none, and its guided samples: floors from p(x | y), off the curve."""
     generator = Generator().manual_seed(seed)
     scale, _, _, _ = roll()
-    x_0, labels = data.labelled_swiss_roll(50_000, generator)
+    x_0, labels = labelled_swiss_roll(50_000, generator)
     torch.manual_seed(seed)
     schedule = even_log_snr(100)
     model = ConditionalDiffusion(LabelledMLP(schedule, 3), schedule)
