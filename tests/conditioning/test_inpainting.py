@@ -132,7 +132,10 @@ def test_the_unseen_may_differ_from_row_to_row(method):
 @pytest.mark.parametrize(
     ("seen", "message"),
     [
-        (torch.tensor([torch.nan, torch.nan]).double(), "seen has shape .* and 0 finite numbers; pass a point"),
+        (
+            torch.tensor([torch.nan, torch.nan]).double(),
+            "seen has shape .* and 0 finite numbers; pass a point",
+        ),
         (torch.tensor([1, 2]), "seen is torch.int64; pass a point with NaN where it is not seen"),
         (torch.zeros(3).double(), "pass one point, or one for each row of x_T"),
     ],
