@@ -72,6 +72,10 @@ def reconstructed(s):
     return reconstruction(oracle(s), seen_part(s)[0][0])
 
 
+def seen_through(s):
+    return SeenThrough(oracle(s), seen_part(s)[0][0])
+
+
 def classifier(s):
     return s.model(NoisyClassifier, 3, width=3)
 
@@ -252,7 +256,7 @@ CALLS = {
     "conditioning.guidance.NoisyClassifier.given": Call(is_a(Callable), classifier, {"y": told}),
     "conditioning.guidance.NoisyClassifier.loss": Call(scalar, classifier, {"labels": told}),
     "conditioning.inpainting.SeenThrough": Call(is_a(nn.Module)),
-    "conditioning.inpainting.SeenThrough.forward": Call(rows("z"), lambda s: SeenThrough(oracle(s), seen_part(s)[0][0])),
+    "conditioning.inpainting.SeenThrough.forward": Call(rows("z"), seen_through),
     "conditioning.inpainting.reconstruction": Call(is_a(nn.Module)),
     "conditioning.inpainting.repaint": Call(is_a(Iterator)),
     "conditioning.inpainting.dps": Call(is_a(Iterator)),

@@ -56,7 +56,7 @@ def test_independent_coordinates_are_filled_in_from_their_own_law():
 
 
 def test_more_repeats_bring_the_conditional_nearer():
-    """Of a Gaussian with correlation 0.8 the second coordinate has mean 0.8 · 0.4 and variance 0.36, given y."""
+    """With correlation 0.8 the second coordinate has mean 0.8 · 0.4, given the first."""
     found = [last(repaint(tied, SEEN, START[:2000], SCHEDULE, k, seeded()))[:, 1] for k in (1, 10)]
     off = [abs(x.mean() - 0.32) for x in found]
     assert off[1] < 0.5 * off[0]
@@ -86,7 +86,7 @@ def test_the_guess_of_log_p_is_the_gaussians_around_the_answer():
 
 
 def test_reconstruction_guidance_is_exact_for_standard_normal_data():
-    """There x_0 given z is N(z/(1 + σ²), σ²/(1 + σ²)), just what the guess assumes: so x̂_0 is y where seen."""
+    """There x_0 given z is N(z/(1 + σ²), σ²/(1 + σ²)), as the guess assumes: x̂_0 is y where seen."""
     z, sigma = normal(5, 2), 0.7
     found = reconstruction(free, SEEN)(z, sigma)
     exact = torch.stack([SEEN[:1].expand(5), free(z, sigma)[:, 1]], dim=1)
@@ -134,7 +134,7 @@ def test_the_unseen_may_differ_from_row_to_row(method):
     [
         (
             torch.tensor([torch.nan, torch.nan]).double(),
-            "seen has shape .* and 0 finite numbers; pass a point",
+            "seen has shape .* and 0 finite numbers; pass",
         ),
         (torch.tensor([1, 2]), "seen is torch.int64; pass a point with NaN where it is not seen"),
         (torch.zeros(3).double(), "pass one point, or one for each row of x_T"),

@@ -1,4 +1,4 @@
-"""Twisted particles: their weights against importance sampling done by hand, their law against the exact one."""
+"""Twisted particles: their weights against importance sampling, their law against the exact one."""
 
 import math
 

@@ -1,7 +1,7 @@
 """Chapter 7's equations on laws where every expectation is a finite sum: four points on a line, and noise.
 
-Gradients are taken by complex steps, which are exact to rounding. The twists and proposals of the particles are
-any functions: the equations must hold for all.
+Gradients are taken by complex steps, exact to rounding. The twists and proposals of the particles are any
+functions: the equations must hold for all.
 """
 
 import math
@@ -266,9 +266,8 @@ def _():
     identity(MIXED, (1 + theirs) * asked - theirs * plain)
 
 
-MIXED = sp.sympify(
-    "plain + w * (asked - plain)", {n: sp.Symbol(n, real=True) for n in ("w", "asked", "plain")}
-)
+REAL = {name: sp.Symbol(name, real=True) for name in ("w", "asked", "plain")}
+MIXED = sp.sympify("plain + w * (asked - plain)", REAL)
 
 
 @checks("cond-power", on="four points, each kept if three votes in turn find it welcome")
@@ -293,12 +292,13 @@ def _():
     agree(noisy(PLACES, POWER), found, within=ROUNDING)
 
 
-WELCOME = 2.2 * R  # above and below 1: Jensen's inequality needs no probabilities
+WELCOME = 1.6 * R  # above and below 1: Jensen's inequality needs no probabilities
 
 
-@checks("cond-jensen", on=FOUR + ", with a welcome of up to 2 and w = 3")
+@checks("cond-jensen", on=FOUR + ", with a welcome of up to 1.4 and w = 3")
 def _():
-    r"""\mathbb E\,\big[\,p(y\mid x_0)^w\mid z\,\big] \;\ge\; \Big(\mathbb E\,[\,p(y\mid x_0)\mid z\,]\Big)^w ."""
+    r"""\mathbb E\,\big[\,p(y\mid x_0)^w\mid z\,\big] \;\ge\; \Big(\mathbb E\,[\,p(y\mid x_0)\mid
+    z\,]\Big)^w ."""
     exceeds(expect(MIDDLE, WELCOME**W), expect(MIDDLE, WELCOME) ** W, by=0.001)
 
 
@@ -316,10 +316,10 @@ def across(angle):
 
 
 def crossed():
-    """The angles at which the roll crosses the line, and its slopes there."""
+    """The angles at which the roll crosses the line, and its slopes there, but for its two ends."""
     angle = np.array(
         [(k + 0.5) * math.pi for k in (2, 3)]
-    )  # cos is 0, between the roll's ends, whose cos is 0, too
+    )
     return angle, (np.cos(angle) - angle * np.sin(angle)) / 10
 
 
@@ -382,7 +382,7 @@ def _():
     agree(found, bayes_of_standard_normal(c, z), within=1e-10)
 
 
-# --- particles: any twists g, any chain p, any proposals π -----------------------------------------------------
+# --- particles: any twists g, any chain p, any proposals π -------------------------------------------------
 
 T = 3
 TWISTS = {t: lambda x, t=t: gauss(x, 0.3 * t, 0.5 + t) for t in (1, 2, 3)}
