@@ -16,9 +16,12 @@ ROWS = (
     {"models.chain"},
     {"models.vae", "models.hvae", "models.reverse", "models.diffusion"},
     {"models.conditional", "models.ncsn"},
+    {"conditioning.guidance", "conditioning.tilting"},
+    {"conditioning.inpainting"},
+    {"conditioning.particles"},
     {"training", "measure.evaluation"},
     {"experiments.record"},
-    {"experiments.score"},
+    {"experiments.score", "experiments.conditions"},
     {"show.engine"},
     {"show.plots", "show.widgets"},
 )

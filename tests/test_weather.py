@@ -8,9 +8,10 @@ the argument and has a fix.
 import inspect
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import Phase, given, settings
@@ -23,11 +24,15 @@ from weather import (
     TRUSTED,
     Call,
     Setting,
+    choice,
+    count,
     is_a,
+    labels,
     number,
     one_step,
     oracle,
     public,
+    seen_part,
     states,
     tensors,
     things,
@@ -35,6 +40,7 @@ from weather import (
 from weather_widgets import WIDGETS
 
 from diffusion_lib import data
+from diffusion_lib.conditioning import Guided, NoisyClassifier, SeenThrough, TiltedSteps, reconstruction
 from diffusion_lib.models import hvae, networks
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.ncsn import NCSN
@@ -64,6 +70,41 @@ def heads(s):
 
 def posterior_steps(s):
     return PosteriorSteps(oracle(s), s.schedule)
+
+
+def reconstructed(s):
+    return reconstruction(oracle(s), seen_part(s)[0][0])
+
+
+def seen_through(s):
+    return SeenThrough(oracle(s), seen_part(s)[0][0])
+
+
+def classifier(s):
+    return s.model(NoisyClassifier, 3, width=3)
+
+
+def told(s):
+    """Labels of a classifier, which has no label 0."""
+    good, bad = labels(s)
+    return [1, 3, np.int64(2), good[-1].clamp(min=1)], [0, *bad]
+
+
+def few_labels(s):
+    return [2, 3], [1, 0, -1, 2.5, None, "3"]
+
+
+def powers(s):
+    good = s.normal(s.T + 1).abs()
+    return [good, good * 0], [-good - 1, good * torch.nan, good[None], good.tolist(), None, "x", 3]
+
+
+def tilted(s):
+    r = Gaussian(s.normal(2), s.normal(1).exp())
+    return TiltedSteps(posterior_steps(s), r, powers(s)[0][0])
+
+
+LOG_PROB = things(lambda s: classifier(s).given(1))
 
 
 def few(s):
@@ -213,6 +254,24 @@ CALLS = {
     "models.conditional.ConditionalDiffusion": Call(is_a(nn.Module), arguments=LABELLED),
     "models.conditional.ConditionalDiffusion.given": Call(is_a(Diffusion), Setting.conditional),
     "models.conditional.ConditionalDiffusion.loss": Call(scalar, Setting.conditional),
+    "conditioning.guidance.Guided": Call(is_a(nn.Module)),
+    "conditioning.guidance.Guided.forward": Call(rows("z", 2), lambda s: Guided(oracle(s), oracle(s), 2.0)),
+    "conditioning.guidance.ClassifierGuided": Call(is_a(nn.Module), arguments={"log_prob": LOG_PROB}),
+    "conditioning.guidance.ClassifierGuided.forward": Call(rows("z", 2), reconstructed),
+    "conditioning.guidance.NoisyClassifier": Call(is_a(nn.Module), arguments={"n_labels": few_labels}),
+    "conditioning.guidance.NoisyClassifier.forward": Call(rows("z", 3), classifier),
+    "conditioning.guidance.NoisyClassifier.given": Call(is_a(Callable), classifier, {"y": told}),
+    "conditioning.guidance.NoisyClassifier.loss": Call(scalar, classifier, {"labels": told}),
+    "conditioning.inpainting.SeenThrough": Call(is_a(nn.Module)),
+    "conditioning.inpainting.SeenThrough.forward": Call(rows("z"), seen_through),
+    "conditioning.inpainting.reconstruction": Call(is_a(nn.Module)),
+    "conditioning.inpainting.repaint": Call(is_a(Iterator)),
+    "conditioning.inpainting.dps": Call(is_a(Iterator)),
+    "conditioning.particles.twisted": Call(is_a(Iterator), arguments={"particles": count(1)}),
+    "conditioning.tilting.TiltedSteps": Call(is_a(nn.Module), arguments={
+        "r": things(Setting.gaussian), "powers": powers}),
+    "conditioning.tilting.TiltedSteps.forward": Call(gaussians("x_t"), tilted),
+    "conditioning.tilting.tilt_powers": Call(over_t, arguments={"kind": choice("annealed", "alpha_bar")}),
     "models.oracle.ExactDenoiser": Call(is_a(nn.Module)),
     "models.oracle.ExactDenoiser.forward": Call(rows("z", 2), oracle),
     "models.oracle.ExactDenoiser.expect": Call(rows("z", 3), oracle, {"values": tensors(4, 3)}, passes=True),
@@ -369,7 +428,7 @@ def type_of(name, given, s):
         if isinstance(value, Tensor) and value.is_floating_point():
             return value.dtype
     kind = {"data.planes": torch.float32, "process.schedules": torch.float64}
-    kind |= dict.fromkeys(("process.posterior", "solvers.steps"), torch.float64)
+    kind |= dict.fromkeys(("process.posterior", "solvers.steps", "conditioning.tilting"), torch.float64)
     return kind.get(".".join(name.split(".")[:2]), s.dtype)
 
 

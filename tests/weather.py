@@ -42,6 +42,8 @@ TRUSTED = {
     "models.chain.CarriesSchedule": "PyTorch calls its methods",
     "solvers.steps.blocks": "called by samplers, with what they have",
     "solvers.steps.evaluating": "takes anything, and sets the mode of modules",
+    "conditioning.guidance.slope": "called by guided denoisers, with what they have",
+    "conditioning.inpainting.log_seen": "called by SeenThrough and by particles, with what they have",
     "solvers.steps.last": "takes what a sampler gives",
     "show.engine.page.script": "takes nothing",
     "show.engine.settings": "get what train_live has checked",
@@ -176,6 +178,14 @@ def levels(s: Setting) -> Values:
     return [1, 0.5, each, torch.tensor(2.0)], bad
 
 
+def seen_part(s: Setting) -> Values:
+    """A point, or one for each row, with NaN where it is not seen."""
+    one, each = s.normal(2), s.normal(s.n, 2)
+    one[1], each[:, 0] = torch.nan, torch.nan
+    bad = [one * torch.nan, one / 0, one.tolist(), one.numpy(), torch.ones(2).long(), None, "x", 3]
+    return [one, each, s.normal(2)], [*bad, s.normal(s.n, 3), s.normal(s.n + 1, 2), s.normal(1).sum()]
+
+
 def oracle(s: Setting) -> Callable:
     return ExactDenoiser(s.normal(4, 2), chunk=2)
 
@@ -273,7 +283,8 @@ ARGUMENTS |= {
     "step": lambda s: ([0, 1], [2.5, "1", None]),
     "kind": choice("x_0", "eps", "score", "v"), "predict": choice("x_0", "eps", "v"), "role": choice("data"),
     "weighting": choice("simple", "bound"), "reverse_var": choice("posterior", "beta"),
-    "weights": chances(-1),
+    "weights": chances(-1), "w": number(-1.0, 0, 1, 2.5), "seen": seen_part, "step_size": number(0.1, 1),
+    "repeats": count(1, 2), "particles": count(1), "conditional": things(oracle), "null": things(oracle),
     "std": number(0.5), "beta_1": number(None, 0.01), "beta_T": number(None, 0.02), "s": number(0, 0.01),
     "beta_max": number(0.9), "sigma_min": number(0.01),
     "rho": number(7.0, 1.0), "sigma_max": number(10), "limit": number(2, 2.5),

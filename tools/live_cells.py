@@ -15,9 +15,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from diffusion_lib import data
 from diffusion_lib.measure.evaluation import Figure, evaluate
+from diffusion_lib.models.conditional import ConditionalDiffusion
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.hvae import HVAE
-from diffusion_lib.models.networks import HeadPerStep, TimeMLP
+from diffusion_lib.models.networks import HeadPerStep, LabelledMLP, TimeMLP
 from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
 from diffusion_lib.models.vae import VAE
 from diffusion_lib.process.schedules import even_log_snr, sigmoid
@@ -65,6 +66,7 @@ class LiveCell:
         bars: upper limits on the medians of figures, on top of those for all cells.
         steps, batch_size, learning_rate: of the training.
         moments: after how many % of the steps the samples are judged.
+        labelled: whether it is trained with the points' labels.
         make_short: the model with T = SHORT_T, whose network can take over the weights.
     """
 
@@ -76,15 +78,17 @@ class LiveCell:
     learning_rate: float = 2e-2
     moments: tuple[int, ...] = (100,)
     make_short: Callable[[], nn.Module] | None = None
+    labelled: bool = False
 
     def model(self, seed: int) -> nn.Module:
         """The untrained model with the weights of this seed."""
         torch.manual_seed(seed)
         return self.make()
 
-    def settings(self, seed: int) -> dict:
+    def settings(self, seed: int, roll: "Roll") -> dict:
         """What `train` and `train_live` get beside model and data."""
-        return {
+        labels = {"labels": roll.arm} if self.labelled else {}
+        return labels | {
             "steps": self.steps,
             "batch_size": self.batch_size,
             "learning_rate": self.learning_rate,
@@ -102,6 +106,12 @@ def epsilon(T: int) -> Diffusion:
     """The model of chapter 5; weights fit schedules of any number of steps."""
     schedule = even_log_snr(T)
     return Diffusion(TimeMLP(schedule), schedule, predict="eps", reverse_var="beta")
+
+
+def conditional() -> ConditionalDiffusion:
+    """The model of chapter 7; it is judged without a label."""
+    schedule = even_log_snr(100)
+    return ConditionalDiffusion(LabelledMLP(schedule, 3), schedule, predict="eps")
 
 
 CELLS = (
@@ -124,14 +134,15 @@ CELLS = (
         moments=(5, 10, 25, 50, 100),
         make_short=partial(epsilon, SHORT_T),
     ),
+    LiveCell("7, conditions", conditional, {LIVE_SECONDS: 4}, steps=1000, labelled=True),
 )
 
 
 class Roll:
-    """The live cells' data: training points x_0 in standard units, (50000, 2), and fresh ones."""
+    """The live cells' data: training points x_0 in standard units, (50000, 2), their arms, and fresh ones."""
 
     def __init__(self):
-        points = data.swiss_roll(50_000, Generator().manual_seed(5))
+        points, self.arm = data.labelled_swiss_roll(50_000, Generator().manual_seed(5))
         self.scale = data.Standardiser.fit(points)
         self.x_0 = self.scale(points)
 
@@ -201,7 +212,7 @@ def measure_speed(cell: LiveCell, roll: Roll, seed: int) -> dict[str, float]:
     bare = bare_rate(cell.model(seed), batch) if has_network else None
 
     def live_cell() -> None:
-        runs.append(train_live(model, roll.x_0, roll.fresh, **cell.settings(seed)))
+        runs.append(train_live(model, roll.x_0, roll.fresh, **cell.settings(seed, roll)))
 
     with contextlib.redirect_stderr(io.StringIO()):  # the progress bar
         seconds = seconds_of(live_cell)
@@ -230,7 +241,7 @@ def measure_quality(cell: LiveCell, roll: Roll, seed: int) -> Quality:
         if len(run.losses) in moments:
             weights[moments[len(run.losses)]] = copy.deepcopy(model.state_dict())
 
-    train(model, roll.x_0, on_step=keep, **cell.settings(seed))
+    train(model, roll.x_0, on_step=keep, **cell.settings(seed, roll))
     quality = {}
     for moment, kept in weights.items():
         report(f"Chapter {cell.name}, seed {seed}: quality after {moment} of the steps")

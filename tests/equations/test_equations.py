@@ -18,6 +18,7 @@ import equations_04_oracle  # noqa: F401 - registers the checks of chapter 4's s
 import equations_04_posterior  # noqa: F401 - registers the checks of chapter 4's posterior
 import equations_05_epsilon_objective  # noqa: F401 - registers the checks of chapter 5
 import equations_06_score  # noqa: F401 - registers the checks of chapter 6
+import equations_07_conditions  # noqa: F401 - registers the checks of chapter 7
 import pytest
 from equations import (
     CHECKS,
