@@ -11,6 +11,7 @@ Rule = Callable[[Any, str, Mapping[str, Any]], None]
 EXAMPLES = {  # of an instance, by the name of the type
     "Axes": "plt.gca()",
     "Axis": "Axis('t', range(T + 1))",
+    "ConditionalDiffusion": "ConditionalDiffusion(LabelledMLP(schedule, n_labels), schedule)",
     "Diffusion": "Diffusion(TimeMLP(schedule), schedule)",
     "Figure": "Figure(0.02, 0.01)",
     "Frame": "Frame('The data.', [points(x_0)])",

@@ -22,10 +22,11 @@ from support import K, seeded
 
 from diffusion_lib import data
 from diffusion_lib.measure.evaluation import distance_to_curve
-from diffusion_lib.models import ConditionalDiffusion, LabelledMLP
+from diffusion_lib.models import NCSN, ConditionalDiffusion, LabelledMLP, TimeMLP
 from diffusion_lib.process.gaussians import standard_normal
 from diffusion_lib.process.schedules import at, cosine, even_log_snr
-from diffusion_lib.show.engine import ancestral_table, ddim_table
+from diffusion_lib.show.engine import ancestral_table, ddim_table, langevin_table
+from diffusion_lib.solvers.langevin import annealed_langevin
 from diffusion_lib.solvers.steps import ancestral, ddim
 from diffusion_lib.training import warm_up_and_cosine
 
@@ -178,6 +179,23 @@ def test_ddim_is_the_books(predict, steps, eta):
         return ddim(model, x_T, model.schedule, steps, eta, generator)
 
     assert_same_chain(model, sampler, ddim_table(model, steps, eta))
+
+
+def test_annealed_langevin_is_the_books():
+    """Their states are z, the engine's √ᾱ_t z of the level that comes next."""
+    schedule = even_log_snr(5, 0.1, 8.0)
+    torch.manual_seed(0)
+    model = NCSN(TimeMLP(schedule, width=16), schedule, steps=3, r=0.7)
+    x_T, signal = standard_normal((50, 2), torch.empty(0), seeded(1)), schedule.signal.float()
+    levels = schedule.sigma[1:].flip(0).tolist()
+    states = list(annealed_langevin(model, x_T / signal[5], levels, 3, 0.7, seeded(2)))
+    drawn = seeded(2)
+    noise = [standard_normal((50, 2), x_T, drawn) for _ in range(15)]
+    table = langevin_table(model)
+    found = in_node("chain", settings_of(model, table), x_T, [*noise, torch.zeros(50, 2)])["states"]
+    now = [*table["t"][1:], 0]  # whose units a state has
+    for k, (mine, theirs) in enumerate(zip(found, states[1:], strict=True)):
+        torch.testing.assert_close(points(mine), signal[now[k]] * theirs, rtol=0, atol=2e-5)
 
 
 def test_every_coefficient_of_a_step_counts():
@@ -401,6 +419,24 @@ def test_a_samplers_noise_may_be_uniform():
     picture = first["picture"]
     assert stats.kstest(picture["samples"], "uniform").pvalue > LEAST_P
     assert abs(stats.pearsonr(*points(picture["samples"]).T.double()).statistic) < K / 10_000**0.5
+
+
+def test_a_picture_asks_for_labels():
+    """The samples of each wish are those that a session of its own would show."""
+    classes = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]]
+    base = session_settings()
+    network = {**base["network"], "classes": classes}
+    shown = {"at": [0], "points": 50, "seed": 4}
+    wishes = [{"label": 1, "guidance": 1}, {"label": 2, "guidance": 3}, {"label": 1, "guidance": 0}]
+    run = {**RUN, "steps": 0}
+    first, *_ = in_node(
+        "session", {**base, "network": network, "training": run, "pictures": {**shown, "asked": wishes}}
+    )
+    for wish, answer in zip(wishes, first["picture"]["asked"], strict=True):
+        alone = {**shown, "labels": [wish["label"]] * 50, "guidance": wish["guidance"]}
+        own, *_ = in_node("session", {**base, "network": network, "training": run, "pictures": alone})
+        assert answer == own["picture"]["samples"]
+    assert first["picture"]["asked"][2] == first["picture"]["samples"]  # guidance 0 asks for nothing
 
 
 def test_a_loss_that_is_not_finite_ends_a_session():

@@ -3,13 +3,14 @@
 import json
 import re
 
+import numpy as np
 import pytest
 import torch
-from support import normal, seeded
+from support import normal, refused, seeded
 from torch import nn
 
 from diffusion_lib import data
-from diffusion_lib.models import VAE, ConditionalDiffusion, Diffusion, LabelledMLP
+from diffusion_lib.models import NCSN, VAE, ConditionalDiffusion, Diffusion, LabelledMLP
 from diffusion_lib.models.networks import TimeMLP
 from diffusion_lib.process.schedules import even_log_snr
 from diffusion_lib.show.engine import ancestral_table, network_table, process_table
@@ -31,6 +32,12 @@ def make(schedule=SCHEDULE, **options):
 def make_conditional(**options):
     torch.manual_seed(0)
     return ConditionalDiffusion(LabelledMLP(SCHEDULE, 3, **options), SCHEDULE, dropout=0.2)
+
+
+def make_ncsn(**options):
+    torch.manual_seed(0)
+    schedule = even_log_snr(4, 0.1, 5.0)
+    return NCSN(TimeMLP(schedule, **options), schedule, steps=3, r=0.7)
 
 
 class Bent(TimeMLP):
@@ -60,6 +67,7 @@ class Other(nn.Module):
         (Diffusion(Other(), SCHEDULE), 8, False),
         (VAE(), 8, False),
         (make_conditional(), 1024, True),
+        (make_ncsn(), 1024, True),
         (make_conditional(width=6), 8, False),
         (Diffusion(LabelledMLP(SCHEDULE, 3), SCHEDULE), 8, False),
     ],
@@ -114,10 +122,10 @@ def test_labels_travel_with_their_points():
     assert len(found["data"]["x_0"]) == 2 * MOST_POINTS
 
 
-def live(model):
+def live(model, **more):
     fresh = data.Standardiser.fit(data.swiss_roll(500, seeded()))
     x_0 = fresh(data.swiss_roll(300, seeded()))
-    settings = {"steps": 6, "batch_size": 16, "generator": seeded(), "pictures": 2}
+    settings = {"steps": 6, "batch_size": 16, "generator": seeded(), "pictures": 2} | more
     return train_live(model, x_0, lambda n, g: fresh(data.swiss_roll(n, g)), **settings)
 
 
@@ -187,6 +195,43 @@ def test_pictures_travel_without_the_pages_settings(monkeypatch):
     assert sent == [False] * 3
 
 
+def ask(model, labels, w=(0.0, 1.0, 3.0)):
+    run = live(model, labels=labels)
+    return run, run.asked([1, 3], w, n_points=40)
+
+
+def test_what_a_told_model_draws():
+    model, labels = make_conditional(), torch.arange(300) % 4
+    run, view = ask(model, labels)
+    assert [axis["values"] for axis in view.content["axes"]] == [["1", "3"], ["0.0", "1.0", "3.0"]]
+    assert view.content["start"] == [0, 1]
+    assert view.content["follows"]["asked"][4] == {"label": 3, "guidance": 1.0}
+    assert view.content["frames"][4]["text"] == "Label 3, w = 1."
+    for k, expected in ((0, model), (3, model), (1, model.given(1)), (4, model.given(3))):  # w = 0 and 1
+        (layer,) = view.content["frames"][k]["layers"]
+        shown = np.frombuffer(view.coordinates, "<i2")[2 * layer["at"][0] :][: 2 * 40]
+        samples = quantise(expected.sample(40, seeded(1)).double().numpy(), Panel())
+        assert np.abs(shown - samples.flatten()).max() <= 1  # rounding
+
+
+def test_what_is_asked_of_a_run_is_held():
+    with refused("the trained model is a Diffusion", "pass a ConditionalDiffusion"):
+        live(make()).asked([1], [1.0])
+    run = live(make_conditional(), labels=torch.arange(300) % 4)
+    with refused("labels[0] = 0", "at least 1"):
+        run.asked([0], [1.0])
+    with refused("w is empty"):
+        run.asked([1], [])
+    with refused("the trained model, an NCSN, takes no reverse steps"):
+        live(make_ncsn()).guesses()
+
+
+def test_a_walk_by_the_score_sends_its_samples_alone():
+    settings = live(make_ncsn()).view.content["trainer"]["settings"]
+    assert settings["pictures"]["states"] is False
+    assert len(settings["sampler"]["t"]) == 4 * 3 + 1
+
+
 def test_the_tab_fills_the_model_with_what_it_has_learnt():
     model, shown = make(), normal(100, 2).float()
     run = train_live(model, shown, lambda n, g: normal(n, 2).float(), steps=3, engine="tab")
@@ -233,6 +278,6 @@ def test_a_training_in_the_tab_that_fails_leaves_the_network_as_it_was(reason, v
 
 
 def test_the_tab_says_which_models_it_trains():
-    message = r"^engine = 'tab' trains a Diffusion with a TimeMLP, or .*; pass engine='torch' for this one$"
+    message = r"^engine = 'tab' trains a Diffusion or an NCSN with a TimeMLP, or .*; pass engine='torch' for this one$"
     with pytest.raises(ValueError, match=message):
         train_live(VAE(), normal(100, 2).float(), lambda n, g: normal(n, 2).float(), steps=3, engine="tab")

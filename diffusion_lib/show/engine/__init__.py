@@ -7,9 +7,18 @@ from diffusion_lib.show.engine.page import script
 from diffusion_lib.show.engine.tables import (
     ancestral_table,
     ddim_table,
+    langevin_table,
     network_table,
     process_table,
     weights_of,
 )
 
-__all__ = ["ancestral_table", "ddim_table", "network_table", "process_table", "script", "weights_of"]
+__all__ = [
+    "ancestral_table",
+    "ddim_table",
+    "langevin_table",
+    "network_table",
+    "process_table",
+    "script",
+    "weights_of",
+]

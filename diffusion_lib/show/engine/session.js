@@ -8,10 +8,11 @@
 //     data      {roll: {mean, std}}, or {x_0, eps, labels, dropout}: points, flat, and what is known of them
 //     training  {steps, batch_size, learning_rate, seed}         with 0 steps, the pictures of given weights
 //     sampler   {t, x_scale, output_scale, noise_scale, …}       an entry for each step that it takes; see Engine.sample
-//     pictures  {at, points, seed, labels, guidance, states, field}
+//     pictures  {at, points, seed, labels, guidance, states, asked, field}
 //                                                                after which steps, of how many points; with
-//                                                                `states`, all states of the sampler, the outputs
-//                                                                at each, and the weights; with
+//                                                                `states`, all states of the sampler and the
+//                                                                outputs at each; with `asked`, a list of
+//                                                                {label, guidance}, samples for each; with
 //                                                                `field` = {points, t, label}, the outputs there,
 //                                                                for a list of steps t a list of them
 
@@ -87,13 +88,23 @@ class Session {
   }
 
   *#picture() {
-    const { sampler, pictures } = this.settings, { points, states: keep, field } = pictures, before = this.#elapsed();
+    const { sampler, pictures } = this.settings, { points, states: keep, asked, field } = pictures, before = this.#elapsed();
     const { states, outputs } = yield* this.engine.sample(points, sampler, { ...pictures, keep });
-    const picture = { samples: states.at(-1) };
-    if (keep) Object.assign(picture, { states, outputs, weights: this.engine.read("parameters") });
+    const picture = { samples: states.at(-1), weights: this.engine.read("parameters") };
+    if (keep) Object.assign(picture, { states, outputs });
+    if (asked) picture.asked = yield* this.#asked(asked);
     if (field) picture.field = yield* this.#field(field);
     this.sampling += this.#elapsed() - before;
     this.tell({ picture: { ...this.#progress(), ...picture } });
+  }
+
+  *#asked(wishes) {
+    const { sampler, pictures } = this.settings, { points } = pictures, answers = [];
+    for (const { label, guidance } of wishes) {
+      const labels = new Int32Array(points).fill(label);
+      answers.push((yield* this.engine.sample(points, sampler, { ...pictures, labels, guidance })).states.at(-1));
+    }
+    return answers;
   }
 
   *#field({ points, t, label }) {

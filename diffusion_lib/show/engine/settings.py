@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from diffusion_lib.data.units import Standardiser
 from diffusion_lib.models.conditional import ConditionalDiffusion
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.models.networks import LabelledMLP, TimeMLP
-from diffusion_lib.show.engine.tables import ancestral_table, network_table, process_table
+from diffusion_lib.show.engine.tables import ancestral_table, langevin_table, network_table, process_table
 
-KINDS = {(Diffusion, TimeMLP), (ConditionalDiffusion, LabelledMLP)}
+KINDS = {(Diffusion, TimeMLP), (ConditionalDiffusion, LabelledMLP), (NCSN, TimeMLP)}
 MOST_POINTS = 4096  # of the data that travels with a page
 # As in engine.js.
 LIMITS = {"width": 128, "hidden": 4, "features": 128, "waves": 48, "T": 1000, "rows": 16384}
@@ -19,8 +20,8 @@ LIMITS = {"width": 128, "hidden": 4, "features": 128, "waves": 48, "T": 1000, "r
 def fits(model: nn.Module, batch_size: int) -> bool:
     """Whether the engine can train the model on such batches: a kind that it knows, within limits.
 
-    That is a `Diffusion` with a `TimeMLP`, or a `ConditionalDiffusion` with a `LabelledMLP`. A subclass may
-    compute something else, of which the engine knows nothing.
+    That is a `Diffusion` or an `NCSN` with a `TimeMLP`, or a `ConditionalDiffusion` with a `LabelledMLP`. A
+    subclass may compute something else, of which the engine knows nothing.
     """
     if (type(model), type(getattr(model, "network", None))) not in KINDS:
         return False
@@ -60,7 +61,7 @@ def training_settings(
         "process": process_table(model),
         "data": data,
         "training": training,
-        "sampler": ancestral_table(model),
+        "sampler": langevin_table(model) if isinstance(model, NCSN) else ancestral_table(model),
         "pictures": pictures,
     }
     return _short(settings)

@@ -5,6 +5,7 @@ target_x_0_t x_0 + target_eps_t ε, and samples by steps x ← x_scale x + outpu
 `tables.js` has the same formulas.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from diffusion_lib.contracts import between, checked, descending
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.models.networks import LabelledMLP, TimeMLP
 from diffusion_lib.process.posterior import posterior_weights
 
@@ -85,6 +87,24 @@ def ancestral_table(model: Diffusion) -> Table:
 
 
 @checked
+def langevin_table(model: NCSN) -> Table:
+    """Annealed Langevin: an entry for each of the `steps` at the levels T…1, then the last answer x̂_0.
+
+    As x_t = √ᾱ_t z, a step z ← z − (rσ_t/2) ε̂ + √r σ_t ξ is one of x_t with √(1 − ᾱ_t) for σ_t. The last one
+    at a level brings x_t to the next level's units.
+    """
+    signal, noise, r = model.schedule.signal, model.schedule.noise, model.r
+    rows = []
+    for t in range(model.T, 0, -1):
+        step = (1.0, float(-r / 2 * noise[t]), float(math.sqrt(r) * noise[t]))
+        rows += [(t, *step)] * (model.steps - 1)
+        onward = float(signal[t - 1] / signal[t]) if t > 1 else 1.0
+        rows.append((t, *(onward * scale for scale in step)))
+    rows.append((1, float(1 / signal[1]), float(-noise[1] / signal[1]), 0.0))
+    return _columns(rows)
+
+
+@checked
 def ddim_table(
     model: Diffusion,
     steps: Annotated[Sequence[int], descending] | None = None,
@@ -109,5 +129,10 @@ def _sampler(model: Diffusion, steps: list[int], step: Callable[[int, int], tupl
     for t, s in zip(steps, [*steps[1:], 0], strict=True):
         x_t, x_0, std = step(t, s)
         rows.append((t, float(x_t + x_0 * x_weight[t]), float(x_0 * output_weight[t]), float(std)))
+    return _columns(rows)
+
+
+def _columns(rows: list[tuple[int, float, float, float]]) -> Table:
+    """A sampler from its steps, of which each has t and three scales."""
     names = ("t", "x_scale", "output_scale", "noise_scale")
     return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))

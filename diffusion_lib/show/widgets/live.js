@@ -6,6 +6,7 @@
 //     trainer   {settings, unit, has_floor}   the engine's settings (session.js), and the distance's unit
 //     follows   {t, points, text}             a Stepper of training step and t that shows the same model
 //               {points, arrows, texts}       one of t, from T to 0, that shows its guesses of x_0, too
+//               {points, asked}               one of what it draws for each {label, guidance}
 //
 // Nothing starts by itself, and nothing leaves the page.
 
@@ -137,8 +138,8 @@ globalThis.bookLive = (() => {
         unavailable: () => `Your browser doesn't let a page train (${message}). Here is the recording.`,
       }[reason]();
       if (reason === "unavailable") this.button.disabled = true;
-      const { pictures, trainer: { settings: { process } } } = this;
-      if (pictures.length) document.dispatchEvent(new CustomEvent(TRAINED, { detail: { pictures, process } }));
+      const { pictures, trainer: { settings } } = this;
+      if (pictures.length) document.dispatchEvent(new CustomEvent(TRAINED, { detail: { pictures, settings } }));
     }
 
     /** In a notebook the kernel hears of the end, and keeps the pictures and their weights. */
@@ -165,18 +166,47 @@ globalThis.bookLive = (() => {
     constructor(model, el) {
       this.recording = new Recording(model);
       this.said = line(el);
-      document.addEventListener(TRAINED, ({ detail: { pictures, process } }) => {
-        if (pictures) this.show(pictures, process);
-        else this.recording.restore();
-        this.said.textContent = pictures ? "This is the model that was just trained above, in your browser." : "";
+      document.addEventListener(TRAINED, ({ detail: { pictures, settings } }) => {
+        this.asking?.stop();
+        if (pictures) this.show(pictures, settings);
+        else this.restore();
       });
     }
 
-    show(pictures, process) {
-      const { recording, recording: { content } } = this;
-      if (content.follows.texts) this.guesses(pictures[pictures.length - 1], process);
+    restore() {
+      this.recording.restore();
+      this.said.textContent = "";
+    }
+
+    show(pictures, settings) {
+      const { follows: { asked, texts } } = this.recording.content, last = pictures[pictures.length - 1];
+      if (asked) return this.ask(last.weights, settings);
+      if (!last.states) return this.restore(); // a sampler of another kind
+      if (texts) this.guesses(last, settings.process);
       else this.reverse(pictures);
-      recording.show();
+      this.present();
+    }
+
+    present() {
+      this.recording.show();
+      this.said.textContent = "This is the model that was just trained above, in your browser.";
+    }
+
+    /** What the trained model draws for each wish: the engine samples once more. */
+    ask(weights, settings) {
+      const { recording, recording: { content } } = this, { points, asked } = content.follows;
+      const training = { ...settings.training, steps: 0 }, base = settings.pictures;
+      const pictures = { ...base, at: [0], points, asked, states: false };
+      const onPicture = ({ asked: answers }) => {
+        recording.empty(content.axes);
+        recording.shown.start = content.start;
+        recording.shown.frames = content.frames.map(({ text }, k) =>
+          ({ text, layers: [recording.layer("points", "model", 0, answers[k])] }));
+        this.present();
+      };
+      this.restore();
+      this.said.textContent = "Asking the model that was just trained above.";
+      this.asking = diffusionTrainer.start({ ...settings, weights, training, pictures }, { onPicture });
     }
 
     /** Training step and t. */

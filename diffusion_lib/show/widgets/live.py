@@ -17,6 +17,7 @@ from tqdm import tqdm
 from diffusion_lib.contracts import Count, PlanePoints, Positive, checked, trainable, verb
 from diffusion_lib.data.units import Standardiser
 from diffusion_lib.measure.evaluation import Draw, fresh_sets, sliced_wasserstein
+from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.show.engine import page
 from diffusion_lib.show.engine.settings import fits, training_settings
 from diffusion_lib.show.widgets.frames import Axis, Frame, Layer, Panel, curve, points
@@ -66,16 +67,16 @@ def train_live(
     early as in `train`; then the view says why.
 
     In the built book the recorded view lets readers train the same model in their browser, where the engine
-    can: a `Diffusion` with a `TimeMLP`, or a `ConditionalDiffusion` with a `LabelledMLP`. It then draws fresh
-    Swiss rolls, if x_0 is one in the standard units `roll`; else from some thousand points of x_0. With
-    `engine="tab"` a notebook trains so, too: the cell ends at once, and the model has its new weights when
-    the view says that it is trained.
+    can: a `Diffusion` or an `NCSN` with a `TimeMLP`, a `ConditionalDiffusion` with a `LabelledMLP`. It then
+    draws fresh Swiss rolls, if x_0 is one in the standard units `roll`; else from some thousand points of
+    x_0. With `engine="tab"` a notebook trains so, too: the cell ends at once, and the model has its new
+    weights when the view says that it is trained.
     """
     moments = picture_steps(steps, pictures)
     in_reach = fits(model, batch_size)
     if engine == "tab" and not in_reach:
         raise ValueError(
-            "engine = 'tab' trains a Diffusion with a TimeMLP, or a ConditionalDiffusion with a "
+            "engine = 'tab' trains a Diffusion or an NCSN with a TimeMLP, or a ConditionalDiffusion with a "
             "LabelledMLP, of a width that is a multiple of 4 up to 128, on batches of up to 16,384; pass "
             "engine='torch' for this one"
         )
@@ -184,7 +185,8 @@ class _Camera:
     ) -> None:
         """Give the recorded view what the page needs to train the model itself: see `live.js`."""
         at = [0, *sorted(picture_steps(self.steps, TAB_PICTURES))]
-        pictures = {"at": at, "points": N_POINTS, "seed": SEED, "states": True}
+        states = not isinstance(self.model, NCSN)  # of which there are hundreds, at a few levels
+        pictures = {"at": at, "points": N_POINTS, "seed": SEED, "states": states}
         settings = training_settings(self.model, x_0, training, pictures, roll, labels)
         trainer = {"settings": settings, "unit": self.unit, "has_floor": self.has_floor}
         self.live.view.content = {**self.live.view.content, "trainer": trainer}

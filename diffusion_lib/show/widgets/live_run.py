@@ -8,15 +8,21 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor, nn
 
-from diffusion_lib.contracts import Count, Index, a, at_least, checked, list_of, some
+from diffusion_lib.conditioning.guidance import Guided
+from diffusion_lib.contracts import Count, Index, a, at_least, between, checked, list_of, some
+from diffusion_lib.models.conditional import ConditionalDiffusion
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.show.widgets.frames import Axis, Frame, Layer, arrows, points
 from diffusion_lib.show.widgets.stepper import Stepper
+from diffusion_lib.solvers.steps import AtSteps
 from diffusion_lib.training import TrainingRun
 
 N_POINTS = 600  # in each picture: enough to see the shape, few enough to sample in some milliseconds
 SEED = 1  # every picture starts from the same noise, so that points move continuously from one to the next
 
+Wanted = Annotated[Sequence[int], some(at_least(1))]
+Scales = Annotated[Sequence[float], some(between())]
 Layers = Annotated[Sequence[Layer], list_of(a(Layer))]
 
 
@@ -90,6 +96,8 @@ class LiveRun:
         """
         self.need_pictures()
         a(Diffusion)(self.model, "the trained model", {})
+        if isinstance(self.model, NCSN):
+            raise ValueError("the trained model, an NCSN, takes no reverse steps; pass a Diffusion")
         sigma, T = self.model.schedule.sigma, self.model.T
         text = "At t = {} the noise is {:.2g} times the signal, and the guesses lie {{away}} away on average."
         texts = [text.format(t, sigma[t]) for t in range(T, 0, -1)] + ["At t = 0: the samples."]
@@ -102,6 +110,35 @@ class LiveRun:
         title = "The reverse process, and what the network takes the data to be"
         view = Stepper(title, [Axis("t", range(T, -1, -1))], frames, background=background)
         return _following(view, points=n_points, arrows=n_arrows, texts=texts)
+
+    @checked
+    def asked(self, labels: Wanted, w: Scales, n_points: Count = 300, background: Layers = ()) -> Stepper:
+        """A widget of label and w: samples of the trained model, guided towards the label with the scale w.
+
+        In the built book it shows the model that the reader has trained, too. It opens at w = 1, if that is
+        one of them. For a `ConditionalDiffusion`.
+        """
+        self.need_pictures()
+        a(ConditionalDiffusion)(self.model, "the trained model", {})
+        wishes = [{"label": label, "guidance": scale} for label in labels for scale in w]
+        frames = [
+            Frame(
+                f"Label {wish['label']}, w = {wish['guidance']:g}.",
+                [points(self._guided(**wish, n=n_points), role="model")],
+            )
+            for wish in wishes
+        ]
+        axes, start = [Axis("label", labels), Axis("w", w)], (0, list(w).index(1) if 1 in w else 0)
+        view = Stepper("What the trained model draws", axes, frames, background=background, start=start)
+        return _following(view, asked=wishes, points=n_points)
+
+    def _guided(self, label: int, guidance: float, n: int) -> Tensor:
+        """n samples, guided."""
+        schedule, reverse_var = self.model.schedule, self.model.settings[2]
+        denoiser = AtSteps(Guided(self.model.given(label), self.model, guidance), schedule)
+        device = next(self.model.parameters()).device
+        model = Diffusion(denoiser, schedule, "x_0", reverse_var=reverse_var)
+        return model.sample(n, torch.Generator(device).manual_seed(SEED))
 
     def __repr__(self) -> str:
         ended = f", {self.run.stopped}" if self.run.stopped else ""
