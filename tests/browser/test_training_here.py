@@ -79,6 +79,27 @@ def test_a_reader_trains_and_the_widgets_below_follow(open_page, request, way):
     assert until(lambda: pixels(below) == recording and pixels(guesses) == guessed, page)
 
 
+def test_a_walk_by_the_score_is_trained_too(open_page, served):
+    page = open_page(served + "book/06_score.html")
+    trained(page)
+    root, _ = live(page)
+    assert distance(root) < 3
+
+
+def test_a_told_model_is_trained_and_asked(open_page, as_files):
+    page = open_page(as_files + "book/07_conditions.html")
+    asked = page.locator("div.stepper").filter(has_text="What the trained model draws")
+    expect(asked).to_have_attribute("data-drawn", "true")
+    recording = pixels(asked)
+    trained(page)
+    root, _ = live(page)
+    assert distance(root) < 2
+    expect(asked).to_contain_text("just trained above", timeout=SLOW)
+    assert until(lambda: pixels(asked) != recording, page)
+    root.get_by_role("button", name="Show the recording").click()
+    assert until(lambda: pixels(asked) == recording, page)
+
+
 def test_stopping_keeps_the_pictures_and_the_next_run_differs(open_page, served):
     page = open_page(served + CHAPTER)
     root, button = live(page)
