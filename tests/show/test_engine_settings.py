@@ -278,6 +278,7 @@ def test_a_training_in_the_tab_that_fails_leaves_the_network_as_it_was(reason, v
 
 
 def test_the_tab_says_which_models_it_trains():
-    message = r"^engine = 'tab' trains a Diffusion or an NCSN with a TimeMLP, or .*; pass engine='torch' for this one$"
+    start = r"^engine = .tab. trains a Diffusion or an NCSN with a TimeMLP, or a ConditionalDiffusion .*"
+    message = start + r"pass engine=.torch. for this one$"
     with pytest.raises(ValueError, match=message):
         train_live(VAE(), normal(100, 2).float(), lambda n, g: normal(n, 2).float(), steps=3, engine="tab")
