@@ -17,6 +17,7 @@ from diffusion_lib import data
 from diffusion_lib.measure.evaluation import Figure, evaluate
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.hvae import HVAE
+from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.models.networks import HeadPerStep, TimeMLP
 from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
 from diffusion_lib.models.vae import VAE
@@ -104,6 +105,12 @@ def epsilon(T: int) -> Diffusion:
     return Diffusion(TimeMLP(schedule), schedule, predict="eps", reverse_var="beta")
 
 
+def score() -> NCSN:
+    """The model of chapter 6."""
+    levels = even_log_snr(50, sigma_min=0.01, sigma_max=8)
+    return NCSN(TimeMLP(levels), levels, steps=8, r=0.8)
+
+
 CELLS = (
     LiveCell("1, VAE", VAE, {LIVE_SECONDS: 10}, steps=3000, batch_size=256, learning_rate=1e-2),
     LiveCell("2, HVAE", partial(HVAE, T=8), {LIVE_SECONDS: 10}, steps=700, batch_size=256),
@@ -124,6 +131,7 @@ CELLS = (
         moments=(5, 10, 25, 50, 100),
         make_short=partial(epsilon, SHORT_T),
     ),
+    LiveCell("6, score", score, {LIVE_SECONDS: 12, WASSERSTEIN: 2.0, CLASSIFIER: 0.53}, steps=1500),
 )
 
 
