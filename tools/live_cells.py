@@ -18,6 +18,7 @@ from diffusion_lib.measure.evaluation import Figure, evaluate
 from diffusion_lib.models.conditional import ConditionalDiffusion
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.hvae import HVAE
+from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.models.networks import HeadPerStep, LabelledMLP, TimeMLP
 from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
 from diffusion_lib.models.vae import VAE
@@ -108,6 +109,12 @@ def epsilon(T: int) -> Diffusion:
     return Diffusion(TimeMLP(schedule), schedule, predict="eps", reverse_var="beta")
 
 
+def score() -> NCSN:
+    """The model of chapter 6."""
+    levels = even_log_snr(50, sigma_min=0.01, sigma_max=8)
+    return NCSN(TimeMLP(levels), levels, steps=8, r=0.8)
+
+
 def conditional() -> ConditionalDiffusion:
     """The model of chapter 7; it is judged without a label."""
     schedule = even_log_snr(100)
@@ -134,6 +141,7 @@ CELLS = (
         moments=(5, 10, 25, 50, 100),
         make_short=partial(epsilon, SHORT_T),
     ),
+    LiveCell("6, score", score, {LIVE_SECONDS: 12, WASSERSTEIN: 2.0, CLASSIFIER: 0.53}, steps=1500),
     LiveCell("7, conditions", conditional, {LIVE_SECONDS: 4}, steps=1000, labelled=True),
 )
 

@@ -11,7 +11,8 @@ from itertools import combinations
 import torch
 from torch import Generator, Tensor
 
-from diffusion_lib import data
+from diffusion_lib.data.planes import roll_quadrature, swiss_roll
+from diffusion_lib.data.units import Standardiser
 from diffusion_lib.experiments.record import Experiment, grid
 from diffusion_lib.measure.evaluation import sliced_wasserstein
 from diffusion_lib.models.oracle import ExactDenoiser
@@ -74,9 +75,9 @@ def annealed_weights(*, seed: int, sampler: str, steps: int = 1, separation: flo
 @cache
 def exact_roll() -> tuple[ExactDenoiser, list[Tensor], float]:
     """The roll's exact denoiser in standard units, eight sets of real points, and the noise floor."""
-    scale = data.Standardiser.fit(data.swiss_roll(50_000, Generator().manual_seed(5)))
-    nodes, weights, _ = data.roll_quadrature(64)
-    points = scale(data.swiss_roll(8 * N_POINTS, Generator().manual_seed(6))).split(N_POINTS)
+    scale = Standardiser.fit(swiss_roll(50_000, Generator().manual_seed(5)))
+    nodes, weights, _ = roll_quadrature(64)
+    points = scale(swiss_roll(8 * N_POINTS, Generator().manual_seed(6))).split(N_POINTS)
     pairs = list(combinations(points, 2))
     floor = sum(sliced_wasserstein(x, y) for x, y in pairs) / len(pairs)
     return ExactDenoiser(scale(nodes).float(), weights), list(points), floor

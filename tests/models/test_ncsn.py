@@ -4,7 +4,7 @@ from statistics import fmean
 
 import pytest
 import torch
-from support import normal, refused, seeded
+from support import K, normal, refused, seeded
 from torch import nn
 
 from diffusion_lib import data
@@ -67,6 +67,11 @@ def test_a_trajectory_has_the_states_that_enter_the_levels():
     assert states.shape == (7, 50, 2)
     torch.testing.assert_close(states, torch.stack([*every[0:18:3], every[-1]]))
     assert torch.equal(ours.sample(50, seeded(1)), states[-1])
+
+
+def test_a_walk_starts_as_wide_as_noisy_data_of_variance_1():
+    start = model(steps=1).trajectory(50_000, seeded(3))[0]
+    assert abs(start.var() / (1 + 4**2) - 1) < K * (2 / 100_000) ** 0.5
 
 
 def test_with_the_exact_network_the_samples_are_the_points():

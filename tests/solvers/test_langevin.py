@@ -153,6 +153,21 @@ def test_the_corrector_treats_each_point_alone(monkeypatch):
     torch.testing.assert_close(alone, among[:2])
 
 
+def test_the_corrector_stands_where_the_next_predictor_does():
+    """Corrector steps that move nothing ask at the level, and at the place z, of the predictor after them."""
+    asked = []
+
+    def watching(z, sigma):
+        asked.append((float(sigma[0]), z))
+        return of_normal_data(z, sigma)
+
+    last(predictor_corrector(watching, normal(7, 2), SCHEDULE, 1, 1e-14, seeded(2)))
+    levels = SCHEDULE.sigma[1:].flip(0).repeat_interleave(2)[1:].tolist()
+    assert [sigma for sigma, _ in asked] == pytest.approx(levels)
+    for (_, corrected), (_, predicted) in zip(asked[1::2], asked[2::2], strict=True):
+        torch.testing.assert_close(corrected, predicted, rtol=0, atol=1e-5)
+
+
 # --- blocks and modes ---------------------------------------------------------------------------------------
 
 
