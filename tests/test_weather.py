@@ -345,6 +345,8 @@ CALLS = {
        for name in ("process_table", "ancestral_table")},
     "show.engine.tables.ddim_table": Call(is_a(dict), arguments={
         "model": things(Setting.diffusion), "steps": falling}),
+    "show.engine.tables.langevin_table": Call(is_a(dict), arguments={
+        "model": things(lambda s: NCSN(s.network(), s.schedule))}),
     "show.engine.tables.network_table": Call(is_a(dict)),
     "show.engine.tables.weights_of": Call(is_a(list)),
     **WIDGETS,
