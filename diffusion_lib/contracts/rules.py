@@ -18,6 +18,7 @@ EXAMPLES = {  # of an instance, by the name of the type
     "Gaussian": "Gaussian(mean, var)",
     "Layer": "points(x_0)",
     "Mapping": "{'alpha_bar': schedule.alpha_bar}",
+    "NCSN": "NCSN(TimeMLP(schedule), schedule)",
     "Module": "Diffusion(TimeMLP(schedule), schedule)",
     "Panel": "Panel()",
     "Schedule": "schedules.cosine(T)",
