@@ -161,11 +161,14 @@ def test_the_corrector_stands_where_the_next_predictor_does():
         asked.append((float(sigma[0]), z))
         return of_normal_data(z, sigma)
 
-    last(predictor_corrector(watching, normal(7, 2), SCHEDULE, 1, 1e-14, seeded(2)))
+    last(predictor_corrector(watching, normal(16_000, 2), SCHEDULE, 1, 1e-14, seeded(2)))
     levels = SCHEDULE.sigma[1:].flip(0).repeat_interleave(2)[1:].tolist()
     assert [sigma for sigma, _ in asked] == pytest.approx(levels)
     for (_, corrected), (_, predicted) in zip(asked[1::2], asked[2::2], strict=True):
         torch.testing.assert_close(corrected, predicted, rtol=0, atol=1e-5)
+    alpha, kept = SCHEDULE.alpha[8], SCHEDULE.alpha_bar  # x_7 of normal data: √α_8 x_8 and β̃_8
+    var = alpha + (1 - alpha) * (1 - kept[7]) / (1 - kept[8])
+    assert_variance(asked[1][1], var / kept[7])
 
 
 # --- blocks and modes ---------------------------------------------------------------------------------------
