@@ -49,6 +49,16 @@ def test_the_seen_part_has_at_each_step_the_law_that_the_forward_process_gives_i
     assert last_but_one is states[-2]
 
 
+def test_what_the_denoiser_is_asked_has_the_noise_that_it_is_told():
+    asked, calls = recorded(tied)
+    samples = last(repaint(asked, SEEN, START, SCHEDULE, 1, seeded()))
+    assert torch.allclose(samples[:, 0], SEEN[0].expand(4000), rtol=0, atol=EPS)
+    for z, sigma in calls[1::7]:  # the first is pure noise
+        noise = (z[:, 0] - SEEN[0]) / sigma
+        assert abs(noise.mean()) < K / 4000**0.5
+        assert abs(noise.square().mean() - 1) < K * (2 / 4000) ** 0.5
+
+
 def test_independent_coordinates_are_filled_in_from_their_own_law():
     samples = last(repaint(free, SEEN, START, SCHEDULE, 1, seeded()))
     plain = last(ancestral(PosteriorSteps(free, SCHEDULE), START, SCHEDULE.T, seeded()))

@@ -37,6 +37,23 @@ def test_a_step_is_the_product_of_the_densities(kind, t):
         assert math.isclose(tilted.var, var, rel_tol=1e-8)
 
 
+def test_a_power_counts_for_the_state_that_has_its_index():
+    powers = torch.zeros(21).double()
+    powers[5] = 1
+    steps = PosteriorSteps(gaussian_denoiser, SCHEDULE)
+    tilted, x_t = TiltedSteps(steps, R, powers), normal(3, 2)
+    moved = [t for t in range(2, 21) if not torch.equal(tilted(x_t, t).mean, steps(x_t, t).mean)]
+    assert moved == [6]  # from x_6 to x_5
+
+
+def test_the_tilts_log_density_is_that_of_the_step_and_of_r_but_for_a_constant():
+    steps, x, t = PosteriorSteps(gaussian_denoiser, SCHEDULE), normal(50, 2, seed=3), 8
+    x_t = normal(1, 2).expand(50, 2)
+    tilted = TiltedSteps(steps, R, torch.full((21,), 0.7).double())(x_t, t)
+    left_over = tilted.log_prob(x) - steps(x_t, t).log_prob(x) - 0.7 * R.log_prob(x)
+    assert left_over.std() < 1e-8 * tilted.log_prob(x).abs().max()
+
+
 def test_the_powers_are_those_of_the_paper_and_the_signals_share():
     t = torch.arange(21).double()
     assert torch.equal(tilt_powers(SCHEDULE, "every step"), torch.ones(21).double())
