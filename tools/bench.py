@@ -43,7 +43,7 @@ from diffusion_lib.training import train
 
 PAGES = notebooks.BOOK.parent / "_build" / "html" / "book"
 SEEDS = (1, 2, 3)
-LAST = CELLS[-1]  # chapter 5's, of which more is told
+EPSILON = next(cell for cell in CELLS if cell.make_short)  # chapter 5's, of which more is told
 
 Speeds = list[dict[str, float]]  # of one cell, by seed
 
@@ -87,13 +87,13 @@ def beside_bar(
 
 
 def quality_table(found: list[Quality], floor: dict[str, float]) -> str:
-    """The figures along the training of the last cell, above their noise floors."""
+    """The figures along the training of chapter 5's cell, above their noise floors."""
     rows = [
         (moment, *(spread([quality[moment][name].model for quality in found], 4) for name in floor))
         for moment in found[0]
     ]
     rows.append(("noise floor", *(f"{value:.4f}" for value in floor.values())))
-    return markdown((f"chapter 5: of {LAST.steps} steps", *floor), rows)
+    return markdown((f"chapter 5: of {EPSILON.steps} steps", *floor), rows)
 
 
 # --- growth with the batch ---------------------------------------------------------------------------------
@@ -102,11 +102,11 @@ def quality_table(found: list[Quality], floor: dict[str, float]) -> str:
 def growth_table(roll: Roll) -> str:
     """Time and memory of a training step for 1, 4 and 16 times the rows, in chapter 5."""
     lines = []
-    for rows in (LAST.batch_size * times for times in (1, 4, 16)):
+    for rows in (EPSILON.batch_size * times for times in (1, 4, 16)):
         report(f"Growth: {rows} rows a step")
-        runs = [train(LAST.model(1), roll.x_0, steps=40, batch_size=rows) for _ in range(5)]
+        runs = [train(EPSILON.model(1), roll.x_0, steps=40, batch_size=rows) for _ in range(5)]
         times = [1000 / run.steps_per_second for run in runs]
-        kept = (f"{size / 1e6:.1f}" for size in kept_for_backward(LAST.model(1), roll.x_0[:rows]))
+        kept = (f"{size / 1e6:.1f}" for size in kept_for_backward(EPSILON.model(1), roll.x_0[:rows]))
         lines.append((f"{rows:,}", spread(times, 2), f"{1000 * median(times) / rows:.2f}", *kept))
     return markdown(("rows a step", "ms a step", "µs a row", "hidden layers, MB", "all else, MB"), lines)
 
@@ -132,7 +132,7 @@ def kept_for_backward(model: Diffusion, batch: Tensor) -> tuple[int, int]:
 
 def memory_note(at_start: int) -> str:
     """What the memory is, and how much does not grow with the batch."""
-    parameters = sum(p.numel() for p in LAST.model(1).parameters())
+    parameters = sum(p.numel() for p in EPSILON.model(1).parameters())
     return (
         "MB: what the forward pass keeps for the backward pass. It grows with the rows; most of it is the\n"
         f"hidden layers'. {parameters:,} parameters, their gradients and the optimiser's two moments take "
@@ -209,7 +209,7 @@ def main() -> None:
     seeds = SEEDS[:1] if quick else SEEDS
     speeds = [[measure_speed(cell, roll, seed) for seed in seeds] for cell in CELLS]
     found = [[measure_quality(cell, roll, seed) for seed in seeds] for cell in CELLS]
-    tables = [live_table(speeds, found), quality_table(found[-1], floors(found))]
+    tables = [live_table(speeds, found), quality_table(found[CELLS.index(EPSILON)], floors(found))]
     tables += [growth_table(roll), memory_note(at_start), tab_table(roll, seeds)]
     print(
         f"{platform.system()}, {platform.machine()}, {os.cpu_count()} cores, of which one was used; Python "
