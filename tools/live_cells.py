@@ -112,7 +112,7 @@ def epsilon(T: int) -> Diffusion:
 def score() -> NCSN:
     """The model of chapter 6."""
     levels = even_log_snr(50, sigma_min=0.01, sigma_max=8)
-    return NCSN(TimeMLP(levels), levels, steps=8, r=0.8)
+    return NCSN(TimeMLP(levels), levels, steps=8, r=0.4)
 
 
 def conditional() -> ConditionalDiffusion:
@@ -141,7 +141,7 @@ CELLS = (
         moments=(5, 10, 25, 50, 100),
         make_short=partial(epsilon, SHORT_T),
     ),
-    LiveCell("6, score", score, {LIVE_SECONDS: 12, WASSERSTEIN: 2.0, CLASSIFIER: 0.53}, steps=1500),
+    LiveCell("6, score", score, {LIVE_SECONDS: 12, WASSERSTEIN: 1.5, CLASSIFIER: 0.52}),
     LiveCell("7, conditions", conditional, {LIVE_SECONDS: 4}, steps=1000, labelled=True),
 )
 

@@ -118,7 +118,7 @@ EXPERIMENTS = (
     ),
     Experiment(
         step_size,
-        grid(r=(0.1, 0.3, 1.0), levels=(100,), steps=(1,), seed=SEEDS)
+        grid(r=(0.1, 0.3, 1.0, 3.0), levels=(100,), steps=(1,), seed=SEEDS)
         + grid(r=(1.0,), levels=(10,), steps=(10,), seed=SEEDS),
     ),
     Experiment(hundred_calls, grid(sampler=("ancestral", "corrector"), seed=SEEDS)),
