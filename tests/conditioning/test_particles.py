@@ -6,12 +6,12 @@ import pytest
 import torch
 from support import K, normal, seeded
 
-from diffusion_lib.conditioning import SeenThrough, twisted
+from diffusion_lib.conditioning import SeenThrough, particles, reconstruction, twisted
 from diffusion_lib.conditioning.particles import _drawn_anew, _look
 from diffusion_lib.experiments import conditions
 from diffusion_lib.models import ExactDenoiser
 from diffusion_lib.process.schedules import even_log_snr
-from diffusion_lib.solvers import last
+from diffusion_lib.solvers import PosteriorSteps, last
 
 SEEN = torch.tensor([0.0, torch.nan]).double()
 # Points at three heights, dense in x_1: the density at x_1 = 0 of each height is its weight.
@@ -53,6 +53,39 @@ def test_on_the_roll_weights_mend_what_guidance_guesses():
     nearest = torch.cdist(samples[::8], places).argmin(dim=1)
     found = torch.bincount(nearest, minlength=4) / 600
     assert (found - exact).abs().sum() / 2 < 0.07
+
+
+def test_the_weights_of_a_whole_path_are_its_last_twist_and_the_ratios_of_its_steps(monkeypatch):
+    """Without drawing anew, all twists but the last cancel."""
+    looks = []
+
+    def kept(states, log_w, *_):
+        looks.append(log_w)
+        return *states, log_w
+
+    monkeypatch.setattr(particles, "_drawn_anew", kept)
+    schedule = even_log_snr(4, 0.3, 2)
+    states = list(twisted(oracle(), SEEN, normal(6, 2), schedule, 3, seeded(1)))
+    plain = PosteriorSteps(oracle(), schedule)
+    turned = PosteriorSteps(reconstruction(oracle(), SEEN), schedule)
+    log_w = SeenThrough(oracle(), SEEN)(states[3] / schedule.signal[1], schedule.sigma[1])
+    for t in (4, 3, 2):
+        x_t, x_before = states[4 - t : 6 - t]
+        log_w = log_w + plain(x_t, t).log_prob(x_before) - turned(x_t, t).log_prob(x_before)
+    assert torch.allclose(looks[-1], log_w)
+
+
+def test_many_particles_have_the_law_of_the_plain_chain_weighed_at_its_last_noisy_step():
+    """The twists before that decide nothing, even at starts that they like very differently."""
+    n, schedule = 4000, even_log_snr(3, 0.3, 1)
+    starts = torch.tensor([[0.1, 1.2], [1.0, -1.2]]).double().repeat(n // 2, 1)
+    found = last(twisted(oracle(), SEEN, starts, schedule, n, seeded()))[:, 1].mean()
+    plain, x_t = PosteriorSteps(oracle(), schedule), starts.repeat(5, 1)
+    for t in (3, 2):
+        x_t = plain(x_t, t).from_noise(torch.randn(x_t.shape, generator=seeded(t), dtype=x_t.dtype))
+    z, sigma = x_t / schedule.signal[1], schedule.sigma[1]
+    weights = SeenThrough(oracle(), SEEN)(z, sigma).softmax(dim=0)
+    assert abs(found - (weights * oracle()(z, sigma)[:, 1]).sum()) < 0.1
 
 
 def test_one_look_gives_the_answer_its_twist_and_the_slope():

@@ -111,7 +111,7 @@ def error(weights, label):
 
 @checks("cond-dropout", on="a game of four points and two labels, and a network that guesses badly")
 def _():
-    r"""L = (1-\pi)\;\mathbb E\,\big\lVert\varepsilon-\varepsilon_\theta(x_t, t, y)\big\rVert^2 + \pi\;
+    r"""L = (1-\rho)\;\mathbb E\,\big\lVert\varepsilon-\varepsilon_\theta(x_t, t, y)\big\rVert^2 + \rho\;
     \mathbb E\,\big\lVert\varepsilon-\varepsilon_\theta(x_t, t, 0)\big\rVert^2 ."""
     told, untold = error(TILTED, 1) + error(ALL, 2), error(P, 0)
     sampled(played(), (1 - SHARE) * told + SHARE * untold)
@@ -317,9 +317,7 @@ def across(angle):
 
 def crossed():
     """The angles at which the roll crosses the line, and its slopes there, but for its two ends."""
-    angle = np.array(
-        [(k + 0.5) * math.pi for k in (2, 3)]
-    )
+    angle = np.array([(k + 0.5) * math.pi for k in (2, 3)])
     return angle, (np.cos(angle) - angle * np.sin(angle)) / 10
 
 
@@ -413,7 +411,8 @@ def asked_for(x, t):
 
 @checks("cond-weight", on="the mean of a square, over one step of a Gaussian chain with another proposal")
 def _():
-    r"""\omega_t = \frac{g_{t-1}(x_{t-1})}{g_t(x_t)}\;\frac{p(x_{t-1}\mid x_t)}{\pi(x_{t-1}\mid x_t)},"""
+    r"""\omega_t = \frac{\psi_{t-1}(x_{t-1})}{\psi_t(x_t)}\;
+    \frac{p(x_{t-1}\mid x_t)}{\pi(x_{t-1}\mid x_t)},"""
     x, t, before = PATH[2], 2, TWISTS[1]
 
     def weighted(y):
@@ -436,8 +435,8 @@ def omega(t):
 
 @checks("cond-telescope", on="one path of three steps, with any twists and proposals")
 def _():
-    r"""p(x_T)\,g_T(x_T)\prod_{t=2}^{T}\pi(x_{t-1}\mid x_t)\,\omega_t \;=\; p(x_T)\prod_{t=2}^{T}p(x_{t-1}\mid
-    x_t)\;\cdot\;g_1(x_1)."""
+    r"""p(x_T)\,\psi_T(x_T)\prod_{t=2}^{T}\pi(x_{t-1}\mid x_t)\,\omega_t \;=\; p(x_T)\prod_{t=2}^{T}
+    p(x_{t-1}\mid x_t)\;\cdot\;\psi_1(x_1)."""
     left, right = gauss(PATH[T], 0, 1) * TWISTS[T](PATH[T]), gauss(PATH[T], 0, 1)
     for t in (2, 3):
         x_before, x = PATH[t - 1], PATH[t]
