@@ -180,22 +180,26 @@ def the_chain(*, T: int, seed: int, n: int = 60_000, width: float = 0.02) -> dic
 def trained(*, seed: int, n: int = 10_000, y: int = 2, draws: int = 4) -> dict[str, float]:
     """One network for all labels and none, its guided samples: floors from p(x | y), distance to the roll.
 
-    Steps back have the variance β_t, with which 100 of them are at the floor, given the exact denoiser. Means
-    of so many draws of n samples.
+    Beside them those of the exact denoisers. Steps back have the variance β_t, with which 100 of them are at
+    the floor, given the exact denoiser. Of the network, means of so many draws of n samples.
     """
     generator = Generator().manual_seed(seed)
     x_0, labels = labelled_swiss_roll(50_000, generator)
     torch.manual_seed(seed)
     schedule = even_log_snr(100)
-    model = ConditionalDiffusion(LabelledMLP(schedule, 3), schedule, predict="v")
-    train(model, roll()[0](x_0), steps=3000, generator=generator, labels=labels)
+    model = ConditionalDiffusion(LabelledMLP(schedule, 3), schedule, predict="eps")
+    train(model, roll()[0](x_0), steps=4000, generator=generator, labels=labels)
     truth, found = truths(roll(400)[2] * (roll(400)[3] == y), n, generator), {}
-    for w in (1, 2, 4, 8):
-        steps = PosteriorSteps(Guided(model.given(y), model, float(w)), schedule, "beta")
-        x_T = torch.randn(draws * n, 2, generator=generator)
-        samples = last(ancestral(steps, x_T, schedule.T, generator))
-        found[f"w = {w}"] = fmean(in_floors(x, truth) for x in samples.split(n))
-        found[f"w = {w}, off the curve"] = off_the_curve(samples[:n])
+    _, points, weights, arm = roll()
+    asked, null = ExactDenoiser(points[arm == y], weights[arm == y]), ExactDenoiser(points, weights)
+    for w in (1.0, 2.0, 4.0, 8.0):
+        guides = {"": Guided(model.given(y), model, w), ", exact": Guided(asked, null, w)}
+        for kind, guided in guides.items():
+            x_T = torch.randn((1 if kind else draws) * n, 2, generator=generator)
+            steps = PosteriorSteps(guided, schedule, "beta")
+            samples = last(ancestral(steps, x_T, schedule.T, generator))
+            found[f"w = {w:g}{kind}"] = fmean(in_floors(x, truth) for x in samples.split(n))
+            found[f"w = {w:g}{kind}, off the curve"] = off_the_curve(samples[:n])
     return found
 
 
