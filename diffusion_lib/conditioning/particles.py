@@ -27,9 +27,9 @@ def twisted(
     A particle steps by the model that reconstruction guidance has turned towards the seen part y,
     π(x_{t−1} | x_t), and gets the weight
 
-        g(x_{t−1}) p(x_{t−1} | x_t) / (g(x_t) π(x_{t−1} | x_t))        g(x_t) = N(y; x̂_0(x_t), s_t²)
+        ψ(x_{t−1}) p(x_{t−1} | x_t) / (ψ(x_t) π(x_{t−1} | x_t))        ψ(x_t) = N(y; x̂_0(x_t), s_t²)
 
-    with the g of `SeenThrough`, which at t = T is all of it. Then the particles of a chain are drawn anew by
+    with the ψ of `SeenThrough`, which at t = T is all of it. Then the particles of a chain are drawn anew by
     their weights, once these differ so much that half the particles would do, and at t = 1 in any case. So
     at the end all have equal weight. The last step, of variance 0, is the denoiser's answer with y put in.
 
@@ -51,34 +51,34 @@ def _states(
     twist, x_t = SeenThrough(denoiser, seen), x_T
     yield x_t
     with evaluating(denoiser):
-        x_0_hat, log_g, uphill = _look(twist, x_t, schedule.T, schedule)
-        log_w = log_g
+        x_0_hat, log_psi, uphill = _look(twist, x_t, schedule.T, schedule)
+        log_w = log_psi
         for t in range(schedule.T, 1, -1):
-            x_t, x_0_hat, log_g, uphill, log_w = _drawn_anew(
-                (x_t, x_0_hat, log_g, uphill), log_w, K, 0.5, generator
+            x_t, x_0_hat, log_psi, uphill, log_w = _drawn_anew(
+                (x_t, x_0_hat, log_psi, uphill), log_w, K, 0.5, generator
             )
             p = posterior(x_t, x_0_hat, t, schedule)
             pi = posterior(x_t, x_0_hat + schedule.sigma[t].to(x_t) ** 2 * uphill, t, schedule)
             x_t = pi.from_noise(standard_normal(x_t.shape, x_t, generator))
-            log_w = log_w + p.log_prob(x_t) - pi.log_prob(x_t) - log_g
-            x_0_hat, log_g, uphill = _look(twist, x_t, t - 1, schedule)
-            log_w = log_w + log_g
+            log_w = log_w + p.log_prob(x_t) - pi.log_prob(x_t) - log_psi
+            x_0_hat, log_psi, uphill = _look(twist, x_t, t - 1, schedule)
+            log_w = log_w + log_psi
             yield x_t
         x_0_hat, _ = _drawn_anew((x_0_hat,), log_w, K, 1.0, generator)
         yield torch.where(seen.isnan(), x_0_hat, seen.to(x_0_hat))
 
 
 def _look(twist: SeenThrough, x_t: Tensor, t: int, schedule: Schedule) -> tuple[Tensor, Tensor, Tensor]:
-    """x̂_0, log g and ∇_z log g at points x_t (n, *shape), in blocks: one call of the denoiser."""
+    """x̂_0, log ψ and ∇_z log ψ at points x_t (n, *shape), in blocks: one call of the denoiser."""
     z, sigma, looks = x_t / schedule.signal[t].to(x_t), schedule.sigma[t].to(x_t), []
     seen = twist.seen.to(x_t).expand_as(x_t)
     for rows, y in blocks(z, seen):
         with torch.enable_grad():
             rows = rows.detach().requires_grad_()
             x_0_hat = twist.denoiser(rows, sigma)
-            log_g = log_seen(x_0_hat, y, sigma)
-            (uphill,) = torch.autograd.grad(log_g.sum(), rows)
-        looks.append((x_0_hat.detach(), log_g.detach(), uphill))
+            log_psi = log_seen(x_0_hat, y, sigma)
+            (uphill,) = torch.autograd.grad(log_psi.sum(), rows)
+        looks.append((x_0_hat.detach(), log_psi.detach(), uphill))
     return tuple(map(torch.cat, zip(*looks, strict=True)))
 
 
