@@ -11,7 +11,6 @@ CHAPTERS = sorted((Path(__file__).parents[2] / "book").glob("*.ipynb"))
 WORDS = range(3_000, 4_001)
 WORDS_OF_PART_II = range(3_000, 4_501)
 MOST_LINES = 220
-MOST_LINES_OF_PART_II = 240
 MOST_VERDICTS = 3
 SOON = 5  # cells from a training to the picture of its samples
 
@@ -29,9 +28,8 @@ def chapter(path):
 def test_a_chapter_takes_three_quarters_of_an_hour(path, chapter):
     words, lines = reading.words(chapter), reading.visible_lines(chapter)
     print(f"{words} words, {lines} lines of code, {reading.verdicts(chapter)} verdicts")  # pytest -s shows it
-    in_part_ii = path.stem >= "06"
-    assert words in (WORDS_OF_PART_II if in_part_ii else WORDS)
-    assert lines <= (MOST_LINES_OF_PART_II if in_part_ii else MOST_LINES)
+    assert words in (WORDS_OF_PART_II if path.stem >= "06" else WORDS)
+    assert lines <= MOST_LINES
 
 
 def test_a_chapter_shows_numbers_not_verdicts(chapter):

@@ -94,7 +94,7 @@ def test_a_told_model_is_trained_and_asked(open_page, as_files):
     trained(page)
     root, _ = live(page)
     assert distance(root) < 2
-    expect(asked).to_contain_text("just trained above", timeout=SLOW)
+    expect(asked).to_contain_text("This is the model that was just trained above", timeout=SLOW)
     assert until(lambda: pixels(asked) != recording, page)
     root.get_by_role("button", name="Show the recording").click()
     assert until(lambda: pixels(asked) == recording, page)
