@@ -41,6 +41,8 @@ TRUSTED = {
     "models.chain.ReverseChain.reverse": "is what a subclass says",
     "models.chain.CarriesSchedule": "PyTorch calls its methods",
     "solvers.steps.blocks": "called by samplers, with what they have",
+    "solvers.steps.in_blocks": "called by samplers, with what they have",
+    "solvers.steps.drawn_back": "called by samplers, with what they have",
     "solvers.steps.evaluating": "takes anything, and sets the mode of modules",
     "conditioning.guidance.slope": "called by guided denoisers, with what they have",
     "conditioning.inpainting.log_seen": "called by SeenThrough and by particles, with what they have",

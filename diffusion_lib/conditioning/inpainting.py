@@ -13,7 +13,7 @@ from diffusion_lib.conditioning.guidance import ClassifierGuided, slope
 from diffusion_lib.contracts import Count, Points, Positive, Sigma, checked
 from diffusion_lib.process.gaussians import standard_normal
 from diffusion_lib.process.schedules import Schedule
-from diffusion_lib.solvers.steps import AtSteps, Denoiser, PosteriorSteps, blocks, evaluating
+from diffusion_lib.solvers.steps import AtSteps, Denoiser, PosteriorSteps, drawn_back, evaluating
 
 
 def _partly_seen(value, name, given):
@@ -59,9 +59,8 @@ def repaint(
             if turn:
                 eps = standard_normal(x_t.shape, x_t, generator)
                 x_t = schedule.alpha[t].sqrt() * x_t + schedule.beta[t].sqrt() * eps
-            eps, noise = (standard_normal(x_t.shape, x_t, generator) for _ in range(2))
-            with evaluating(denoiser):
-                free = torch.cat([step(rows, t).from_noise(z) for rows, z in blocks(x_t, eps)])
+            free = drawn_back(step, x_t, t, generator, of=denoiser)
+            noise = standard_normal(x_t.shape, x_t, generator)
             noisy_y = schedule.signal[t - 1] * y + schedule.noise[t - 1] * noise
             x_t = torch.where(known, noisy_y, free)  # at t − 1
         yield x_t

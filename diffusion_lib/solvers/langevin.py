@@ -14,7 +14,7 @@ from diffusion_lib.contracts import Count, Index, Levels, Points, Positive, chec
 from diffusion_lib.process.gaussians import standard_normal
 from diffusion_lib.process.schedules import Schedule
 from diffusion_lib.process.score import Denoiser, ScoreAt, ScoreFunction
-from diffusion_lib.solvers.steps import PosteriorSteps, blocks, evaluating
+from diffusion_lib.solvers.steps import PosteriorSteps, drawn_back, in_blocks
 
 
 @checked
@@ -38,13 +38,7 @@ def langevin(
 def _step(score: ScoreFunction, z: Tensor, h: float, generator: Generator | None) -> Tensor:
     """One of Langevin's steps, for all points at once."""
     xi = standard_normal(z.shape, z, generator)
-    return z + h / 2 * _scores(score, z) + h**0.5 * xi
-
-
-def _scores(score: ScoreFunction, z: Tensor) -> Tensor:
-    """The score function's answers, in eval mode and block by block."""
-    with evaluating(score):
-        return torch.cat([score(rows) for (rows,) in blocks(z)])
+    return z + h / 2 * in_blocks(score, z) + h**0.5 * xi
 
 
 @checked
@@ -72,7 +66,7 @@ def annealed_langevin(
             z = _step(ScoreAt(denoiser, sigma), z, r * sigma**2, generator)
             yield z
     if final_denoising:
-        yield z + sigmas[-1] ** 2 * _scores(ScoreAt(denoiser, sigmas[-1]), z)
+        yield z + sigmas[-1] ** 2 * in_blocks(ScoreAt(denoiser, sigmas[-1]), z)
 
 
 @checked
@@ -94,9 +88,7 @@ def predictor_corrector(
     x_t = x_T
     yield x_t
     for t in range(schedule.T, 0, -1):
-        xi = standard_normal(x_t.shape, x_t, generator)
-        with evaluating(denoiser):
-            x_t = torch.cat([predict(rows, t).from_noise(noise) for rows, noise in blocks(x_t, xi)])
+        x_t = drawn_back(predict, x_t, t, generator, of=denoiser)
         signal, sigma = float(schedule.signal[t - 1]), float(schedule.sigma[t - 1])
         for _ in range(corrector_steps if t > 1 else 0):
             x_t = signal * _step(ScoreAt(denoiser, sigma), x_t / signal, r * sigma**2, generator)

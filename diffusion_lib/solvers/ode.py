@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diffusion_lib.contracts import Count, Levels, Points, Positive, checked
-from diffusion_lib.solvers.steps import Denoiser, blocks, evaluating
+from diffusion_lib.solvers.steps import Denoiser, in_blocks
 
 
 @checked
@@ -102,5 +102,4 @@ def dpm_solver_pp_2m(denoiser: Denoiser, z: Points, levels: Levels) -> Iterator[
 
 def _ask(denoiser: Denoiser, z: Tensor, sigma: float) -> Tensor:
     """The denoiser's answers at one noise level, in eval mode and block by block."""
-    with evaluating(denoiser):
-        return torch.cat([denoiser(rows, sigma) for (rows,) in blocks(z)])
+    return in_blocks(lambda rows: denoiser(rows, sigma), z, of=denoiser)

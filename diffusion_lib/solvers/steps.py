@@ -36,9 +36,7 @@ def ancestral(
     x_t = x_T
     yield x_t
     for t in range(T, 0, -1):
-        eps = standard_normal(x_t.shape, x_t, generator)
-        with evaluating(reverse):
-            x_t = torch.cat([reverse(rows, t).from_noise(noise) for rows, noise in blocks(x_t, eps)])
+        x_t = drawn_back(reverse, x_t, t, generator)
         yield x_t
 
 
@@ -70,8 +68,7 @@ def ddim(
     yield x_t
     for t, s in zip(steps, [*steps[1:], 0], strict=True):
         var = eta**2 * (1 - kept[s]) / (1 - kept[t]) * (1 - kept[t] / kept[s])
-        with evaluating(denoiser):
-            x_0_hat = torch.cat([denoise(rows, t) for (rows,) in blocks(x_t)])
+        x_0_hat = in_blocks(lambda rows, t=t: denoise(rows, t), x_t, of=denoiser)
         eps_hat = (x_t - schedule.signal[t] * x_0_hat) / schedule.noise[t]
         x_t = schedule.signal[s] * x_0_hat + (1 - kept[s] - var).sqrt() * eps_hat
         if eta:
@@ -131,6 +128,20 @@ def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """The same rows of all tensors, so many at a time that they have about `BLOCK` numbers."""
     rows = max(1, BLOCK // tensors[0][0].numel())
     return zip(*(x.split(rows) for x in tensors), strict=True)
+
+
+def in_blocks(function: Callable[..., Tensor], *tensors: Tensor, of: Callable | None = None) -> Tensor:
+    """`function` of all rows, block by block, while the network `of` which it asks is in eval mode."""
+    with evaluating(of or function):
+        return torch.cat([function(*rows) for rows in blocks(*tensors)])
+
+
+def drawn_back(
+    reverse: ReverseStep, x_t: Tensor, t: int, generator: Generator | None, of: Callable | None = None
+) -> Tensor:
+    """x_{t−1}, drawn from `reverse(x_t, t)`: noise for all points at once, the steps in blocks."""
+    eps = standard_normal(x_t.shape, x_t, generator)
+    return in_blocks(lambda rows, noise: reverse(rows, t).from_noise(noise), x_t, eps, of=of or reverse)
 
 
 @contextmanager

@@ -143,12 +143,13 @@ def test_the_corrector_treats_each_point_alone(monkeypatch):
             self.turn += 1
             return fixed[self.turn : self.turn + shape[0]].to(like)
 
-    module = sys.modules[
-        "diffusion_lib.solvers.langevin"
-    ]  # the room's entrance has the function of this name
-    monkeypatch.setattr(module, "standard_normal", Noise())
+    def all_draw(noise):  # the room's entrance has the function `langevin`, not the module
+        for module in ("langevin", "steps"):
+            monkeypatch.setattr(sys.modules[f"diffusion_lib.solvers.{module}"], "standard_normal", noise)
+
+    all_draw(Noise())
     alone = last(predictor_corrector(ORACLE, x_T[:2], SCHEDULE))
-    monkeypatch.setattr(module, "standard_normal", Noise())
+    all_draw(Noise())
     among = last(predictor_corrector(ORACLE, torch.cat([x_T[:2], 100 * x_T]), SCHEDULE))
     torch.testing.assert_close(alone, among[:2])
 
