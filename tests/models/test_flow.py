@@ -118,6 +118,18 @@ class Asked(nn.Module):
         return self.denoiser(x_t / PATH.signal[t, None], PATH.sigma[t])
 
 
+class Constant(nn.Module):
+    """The velocity 2 everywhere."""
+
+    def forward(self, x, i):
+        return torch.full_like(x, 2)
+
+
+def test_a_sample_is_its_noise_less_the_velocity():
+    x_0, eps = Flow(Constant(), PATH, calls=3).pairs(30, seeded(1))
+    torch.testing.assert_close(eps - x_0, torch.full_like(x_0, 2 * 0.9999))
+
+
 def test_pairs_are_the_ends_of_trajectories():
     ours = model(calls=3)
     x_0, eps = ours.pairs(30, seeded(1))
@@ -128,10 +140,6 @@ def test_pairs_are_the_ends_of_trajectories():
 
 def test_pairs_on_straight_lines_leave_nothing_to_learn():
     """u is 2 at all points of the paths from x_0 to ε = x_0 + 2."""
-
-    class Constant(nn.Module):
-        def forward(self, x, i):
-            return torch.full_like(x, 2)
 
     x_0 = normal(20, 2)
     ours = Flow(Constant(), PATH)
