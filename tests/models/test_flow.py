@@ -161,15 +161,15 @@ def test_a_straight_schedule_that_stops_falling_is_refused():
 @pytest.mark.slow
 def test_the_roll_and_its_reflow():
     """Two dozen calls come near the roll; after reflow one comes nearer than the flow's one."""
-    schedule, points = straight(24), data.swiss_roll(20_000, seeded(5))
+    schedule, points = straight(24), data.swiss_roll(5000, seeded(5))
     scale = data.Standardiser.fit(points)
     torch.manual_seed(0)
     flow = Flow(TimeMLP(schedule), schedule)
-    train(flow, scale(points), steps=1000, generator=seeded(1))
-    x_0, eps = flow.pairs(20_000, seeded(2))
+    train(flow, scale(points), steps=500, batch_size=512, generator=seeded(1))
+    x_0, eps = flow.pairs(5000, seeded(2))
     torch.manual_seed(1)
     again = Flow(TimeMLP(schedule), schedule, calls=1)
-    train(again, x_0, steps=1000, generator=seeded(3), noise=eps)
+    train(again, x_0, steps=500, batch_size=512, generator=seeded(3), noise=eps)
     flow_once = Flow(flow.network, schedule, calls=1)
     fresh = scale(data.swiss_roll(5000, seeded(6)))
     many, one, once = (
