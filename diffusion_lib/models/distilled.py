@@ -138,9 +138,7 @@ class ProgressiveStudent(Student):
         shape: Shape = (2,),
     ):
         if len(steps) % 2:
-            raise ValueError(
-                f"steps has {len(steps)} steps; the student needs pairs of them: pass steps[:-1]"
-            )
+            raise ValueError(f"steps has {len(steps)} steps; the student needs pairs: pass steps[:-1]")
         super().__init__(network, schedule, teacher, steps[::2], shape)
         self.halfway = list(steps[1::2])
 
