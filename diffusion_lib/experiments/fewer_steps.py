@@ -32,6 +32,7 @@ LEVELS = even_log_snr(T, SIGMA_MIN, SIGMA_MAX)
 CALLS = (5, 9, 17, 33, 65)
 SETS = 4  # of real points, against which samples are scored
 OFF = 0.1  # standard units from the curve: farther points are off it
+ELSEWHERE = 0.5  # standard units from where the exact path ends: a sample that far off is another one
 SEEDS = (0, 1, 2)
 
 
@@ -91,12 +92,12 @@ def started(x_T: Tensor) -> Tensor:
 SOLVERS = {"Euler": euler, "Heun": heun, "DPM++": dpm_solver_pp_2m}
 
 
-def orders(*, seed: int, n: int = 200) -> dict[str, float]:
-    """Distances to a path of Heun's with 1,000 steps, at σ = 0.02: the median, and of Euler the mean, too."""
+def orders(*, seed: int, n: int = 100) -> dict[str, float]:
+    """Distances to the ends of paths of 1,024 steps at σ = 0.02, by solver and calls: medians and means."""
     noise = Generator().manual_seed(seed)
     z = started(torch.randn(n, 2, generator=noise, dtype=torch.float64))
     ends = lambda solver, levels: list(solver(exact(), z, levels))[-2]  # noqa: E731
-    path, found = ends(heun, log_even(1001, SIGMA_MAX, SIGMA_MIN)), {}
+    path, found = ends(dpm_solver_pp_2m, log_even(1025, SIGMA_MAX, SIGMA_MIN)), {}
     for name, solver in SOLVERS.items():
         for steps in (16, 32, 64, 128):
             levels = log_even((steps // 2 if name == "Heun" else steps) + 1, SIGMA_MAX, SIGMA_MIN)
@@ -147,22 +148,21 @@ def flow_map(x_T: Tensor) -> Tensor:
 
 def judged(name: str, ends: Tensor, x_T: Tensor) -> dict[str, float]:
     """Floors, share off the curve, and of the first 1,000 points the distance to the exact map's."""
-    true = flow_map(x_T[:1000])
-    miss = (ends[:1000] - true).norm(dim=1)
+    miss = (ends[:1000] - flow_map(x_T[:1000])).norm(dim=1)
     numbers = {
         "floors": in_floors(ends),
         "off the curve": off_the_curve(ends),
         "miss": float(miss.median()),
-        "elsewhere": float((miss > 0.5).double().mean()),
+        "elsewhere": float((miss > ELSEWHERE).double().mean()),
     }
     return {f"{name}, {what}": value for what, value in numbers.items()}
 
 
-def students(*, seed: int, n: int = 10_000, steps: int = 600) -> dict[str, float]:
+def students(*, seed: int, n: int = 10_000, steps: int = 500) -> dict[str, float]:
     """Students of one network, each beside the exact flow map, from the same x_T.
 
     Progressive: six halvings of 64 steps, `steps` of training each. Of pairs, and consistent: as many in all.
-    Samples of a consistency model with several calls depend on noise: they have no map to be compared with.
+    With several calls a consistency model draws noise on the way, so its samples need not be the map's.
     """
     model, noise = trained(seed), Generator().manual_seed(300 + seed)
     x_0, x_T = fresh(50_000, noise), torch.randn(n, 2, generator=noise)

@@ -218,7 +218,11 @@ class ConsistencyStudent(Student):
         return skip * x_t / at(self.schedule.signal, t, x_t) - out * network(x_t, t)
 
     def loss(self, x_0: Points, generator: Generator | None = None) -> Tensor:
-        """‖f(x_t, t) − f⁻(x_{t−1}, t − 1)‖², x_{t−1} by the teacher, f⁻ by the target; one t of 2…T each."""
+        """‖f(x_t, t) − f⁻(x_{t−1}, t − 1)‖²/(σ_t − σ_{t−1}), one t of 2…T for each point.
+
+        x_{t−1} is where the teacher's step leads, f⁻ the target's answer. Without the weight (Song & Dhariwal
+        2024, section 3.4) little noise is forgotten for the sake of much.
+        """
         if self.training:
             self.follow()
         t = torch.randint(2, self.schedule.T + 1, (len(x_0),), generator=generator, device=x_0.device)
@@ -227,7 +231,9 @@ class ConsistencyStudent(Student):
         with torch.no_grad():
             before = straight_on(x_t, self.teacher(x_t, t), t, t - 1, self.schedule)
             goal = self._ends(self.target, before, t - 1)
-        return (self.answer(x_t, t) - goal).square().flatten(1).sum(dim=1).mean()
+        weight = 1 / self.schedule.sigma.diff()
+        error = (self.answer(x_t, t) - goal).square().flatten(1).sum(dim=1)
+        return (at(weight, t - 1, x_0).flatten() * error).mean()
 
     @torch.no_grad()
     def follow(self) -> None:
