@@ -11,17 +11,8 @@ from typing import Annotated
 import torch
 from torch import Generator, Tensor, nn
 
-from diffusion_lib.contracts import (
-    Count,
-    Points,
-    Shape,
-    Steps,
-    a_function,
-    between,
-    checked,
-    descending,
-    like,
-)
+from diffusion_lib.contracts import Count, Points, Shape, Steps, a_function, checked, descending, like
+from diffusion_lib.contracts import between as number_between
 from diffusion_lib.models.chain import CarriesSchedule
 from diffusion_lib.process.gaussians import standard_normal
 from diffusion_lib.process.posterior import to_x_0
@@ -76,7 +67,7 @@ class Student(CarriesSchedule):
     ):
         super().__init__()
         if steps[0] != schedule.T:
-            raise ValueError(f"steps begin at {steps[0]}; sampling starts at T = {schedule.T}")
+            raise ValueError(f"steps begin at {steps[0]}; pass steps that begin at T = {schedule.T}, noise")
         if getattr(getattr(teacher, "__self__", None), "network", None) is network:
             raise ValueError("network is the teacher's own, which must not move; pass copy.deepcopy(network)")
         self.network, self.schedule, self.steps, self.shape = network, schedule, list(steps), tuple(shape)
@@ -200,7 +191,7 @@ class ConsistencyStudent(Student):
         schedule: Schedule,
         teacher: Teacher,
         steps: Falling,
-        decay: Annotated[float, between(-1e-9, 1, "a number from 0 to below 1")] = 0.95,
+        decay: Annotated[float, number_between(-1e-9, 1, "a number from 0 to below 1")] = 0.95,
         shape: Shape = (2,),
     ):
         super().__init__(network, schedule, teacher, steps, shape)

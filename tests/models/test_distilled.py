@@ -186,6 +186,39 @@ def test_other_ends_have_a_loss():
     assert consistency(Zero()).loss(POINT.expand(300, 2), seeded()) > 1e-3
 
 
+def test_the_consistency_loss_by_hand():
+    class Zero(nn.Module):
+        def forward(self, x_t, t):
+            return 0 * x_t
+
+    student = consistency(Zero())
+    same = seeded()
+    t = int(torch.randint(2, 9, (1,), generator=same))
+    eps = torch.randn(1, 2, generator=same, dtype=torch.float64)
+    now, lower, low = SIGMA[t], SIGMA[t - 1], SIGMA[1]
+    f, goal = (
+        (POINT + sigma * eps) / (1 + (sigma - low) ** 2)  # the teacher knows the path: it keeps the noise
+        for sigma in (now, lower)
+    )
+    by_hand = (f - goal).square().sum() / (now - lower)
+    torch.testing.assert_close(student.loss(POINT, seeded()), by_hand)
+
+
+def test_the_weight_makes_all_levels_count_alike_where_answers_change_evenly():
+    """For f = z the error of a step is that of the noise it takes away: (σ_t − σ_{t−1})² ‖ε‖²."""
+
+    class Still(nn.Module):
+        def forward(self, x_t, t):
+            sigma, low = SIGMA[t][:, None], SIGMA[1]
+            z = x_t / SIGNAL[t][:, None]
+            skip, out = 1 / (1 + (sigma - low) ** 2), (sigma - low) / (1 + sigma**2).sqrt()
+            return torch.where(out > 0, (skip - 1) * z / out, 0)
+
+    loss = consistency(Still()).loss(POINT.expand(60_000, 2), seeded())
+    mean_step = (SIGMA[8] - SIGMA[1]) / 7
+    assert float(loss) == pytest.approx(2 * float(mean_step), rel=0.05)
+
+
 def test_at_one_call_it_leads_where_the_ode_leads():
     x_T = normal(30, 2)
     *_, lowest, _ = ddim(ExactDenoiser(POINT), x_T, LEVELS)
@@ -231,7 +264,7 @@ def test_an_odd_number_of_steps_has_no_pairs():
 
 
 def test_sampling_starts_from_noise():
-    with refused("steps begin at 6; sampling starts at T = 8"):
+    with refused("steps begin at 6; pass steps that begin at T = 8, noise"):
         ConsistencyStudent(network(), LEVELS, ORACLE, [6, 3])
 
 
