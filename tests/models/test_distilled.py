@@ -107,6 +107,18 @@ def test_the_progressive_loss_is_the_squared_error_of_v():
     assert float(student.loss(POINT, seeded())) == pytest.approx(float(error), rel=1e-12)
 
 
+def test_the_progressive_loss_with_the_oracle_by_hand():
+    """With ᾱ alone: two steps of DDIM in the coordinates of x_t, and the paper's target."""
+    student = ProgressiveStudent(of_v(lambda x_t, t: 0 * x_t), LEVELS, ORACLE, [8, 5])
+    x_0 = normal(1, 2, seed=4)
+    x_t = SIGNAL[8] * x_0 + NOISE[8] * torch.randn(1, 2, generator=_second(), dtype=torch.float64)
+    guess = ORACLE(x_t, 8)
+    x_m = SIGNAL[5] * guess + NOISE[5] * (x_t - SIGNAL[8] * guess) / NOISE[8]
+    target = ORACLE(x_m, 5)  # the student's step ends at 0, and so does the teacher's second one
+    error = (target / NOISE[8]).square().sum()  # of v, for the answer 0
+    assert float(student.loss(x_0, seeded())) == pytest.approx(float(error), rel=1e-9)
+
+
 def _second():
     """A generator that has drawn one step already."""
     generator = seeded()
@@ -140,6 +152,13 @@ def test_the_loss_of_pairs_by_hand():
     x_0, eps = normal(5, 2), normal(5, 2, seed=1)
     by_hand = (2 * eps - x_0).square().sum(dim=1).mean()
     torch.testing.assert_close(student.loss(x_0, noise=eps), by_hand)
+
+
+def test_a_pupil_learns_what_joins_the_pairs():
+    torch.manual_seed(0)
+    student, eps = PairStudent(TimeMLP(LEVELS), LEVELS), normal(500, 2).float()
+    train(student, -eps, 300, 128, generator=seeded(), noise=eps)
+    assert (student.ends(eps) + eps).norm(dim=1).mean() < 0.2
 
 
 def test_a_pupil_answers_in_one_call():
@@ -246,6 +265,25 @@ def test_the_target_follows_the_network_slowly():
     student.eval().loss(normal(4, 2), seeded())
     for old, new in zip(before, student.target.parameters(), strict=True):
         torch.testing.assert_close(new, old + 0.25)
+
+
+def test_a_target_needs_many_steps_to_arrive():
+    student = consistency(network())
+    gap = [p.clone() for p in student.target.parameters()]
+    with torch.no_grad():
+        for p in student.network.parameters():
+            p.mul_(2)
+    for _ in range(20):
+        student.loss(normal(4, 2), seeded())
+    for start, now in zip(gap, student.target.parameters(), strict=True):
+        torch.testing.assert_close(2 * start - now, 0.95**20 * start)
+
+
+def test_an_answer_has_the_lowest_levels_noise_already():
+    start, between, end = consistency(PathsEnd(), steps=[8, 1]).double().trajectory(6, seeded())
+    ends = POINT + SIGMA[1] / SIGMA[8] * (start / SIGNAL[8] - POINT)
+    torch.testing.assert_close(between / SIGNAL[1], ends.to(between), rtol=0, atol=1e-5)
+    torch.testing.assert_close(end, ends.to(end), rtol=0, atol=1e-5)
 
 
 def test_a_trained_one_reaches_its_point_and_needs_the_target():
