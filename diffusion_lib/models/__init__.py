@@ -9,6 +9,7 @@ diffusion   chapter 5: the ε, x_0, v and u parameterisations of one class
 ncsn        chapter 6: one score for all noise levels, sampled by annealed Langevin dynamics
 conditional chapter 7: one network for all labels, and for none
 flow        chapter 9: the velocity of straight paths from data to noise
+distilled   chapter 9: students that need few calls of their network, or one
 oracle      the exact denoiser of a data set, or of a law by quadrature
 patches     the best denoiser that sees only a patch around each pixel
 """
@@ -16,6 +17,7 @@ patches     the best denoiser that sees only a patch around each pixel
 from diffusion_lib.models.chain import ReverseChain
 from diffusion_lib.models.conditional import ConditionalDiffusion
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.distilled import ConsistencyStudent, PairStudent, ProgressiveStudent
 from diffusion_lib.models.flow import Flow
 from diffusion_lib.models.hvae import HVAE
 from diffusion_lib.models.ncsn import NCSN
