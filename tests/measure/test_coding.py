@@ -1,0 +1,231 @@
+"""Files of points: decoded = sent, sizes against the divergences, damage, and other people's arithmetic."""
+
+import builtins
+import math
+import struct
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import kstest, norm
+from support import normal, refused, seeded
+
+from diffusion_lib import data
+from diffusion_lib.measure.coding import IndexCoder, UniversalCoder
+from diffusion_lib.measure.files import HEAD
+from diffusion_lib.measure.information import spreads
+from diffusion_lib.models import Diffusion, ExactDenoiser, TimeMLP
+from diffusion_lib.process.schedules import even_log_snr
+from diffusion_lib.solvers import log_even
+
+pytest.importorskip("constriction")
+
+NODES, WEIGHTS, _ = data.roll_quadrature(32)
+CENTRE = (WEIGHTS[:, None] * NODES).sum(dim=0)
+ORACLE = ExactDenoiser((NODES - CENTRE) / 0.68, WEIGHTS)
+LEVELS = log_even(4, 0.5, 0.005)
+SPREAD = [1.0, 0.414, 0.0953, 0.0188]
+
+
+def roll(n, seed=0):
+    """n points of the roll."""
+    return ORACLE.points[torch.multinomial(WEIGHTS, n, replacement=True, generator=seeded(seed))]
+
+
+def coder(kind=UniversalCoder, **settings):
+    return kind(ORACLE, **({"levels": LEVELS, "spread": SPREAD} | settings))
+
+
+def small(kind):
+    """A coder of either kind with little to do."""
+    more = {"candidates": 512} if kind is IndexCoder else {}
+    return coder(kind, levels=[0.8, 0.4], spread=[1.0, 0.6], **more)
+
+
+either = pytest.mark.parametrize("kind", [UniversalCoder, IndexCoder])
+both = pytest.mark.parametrize("correlated", [False, True])
+
+
+@both
+def test_a_thousand_points_come_back_bit_for_bit_within_a_percent_of_the_ideal(correlated):
+    x_0, ours = roll(1000), coder(correlated=correlated)
+    file = ours.encode(x_0)
+    assert torch.equal(ours.decode(file), ours.sent(x_0))
+    ideal = float(ours.bits(x_0).sum())
+    assert abs(8 * len(file) / ideal - 1) < 0.01
+
+
+def test_correlated_forecasts_save_bits_and_change_nothing_else():
+    x_0 = roll(400)
+    plain, clever = coder(), coder(correlated=True)
+    assert len(clever.encode(x_0)) < 0.9 * len(plain.encode(x_0))
+    torch.testing.assert_close(plain.sent(x_0), clever.sent(x_0), rtol=0, atol=0.2)
+
+
+def test_what_arrives_is_the_points_and_uniform_noise_of_the_levels_variance():
+    x_0 = roll(3000)
+    noise = (coder(levels=[0.3], spread=[1.0]).sent(x_0) - x_0) / 0.3
+    half = math.sqrt(3)
+    assert noise.abs().max() <= half + 1e-9
+    assert kstest(noise.flatten().numpy() / (2 * half) + 0.5, "uniform").pvalue > 1e-3
+    after_four = (coder().sent(x_0) - x_0) / LEVELS[-1]
+    assert float(after_four.var()) == pytest.approx(1, abs=0.05)
+    # Whatever the point: its noise does not depend on it.
+    assert abs(float((noise * x_0).mean())) < 5 / math.sqrt(noise.numel())
+
+
+def test_the_bits_of_one_step_are_the_divergence_by_quadrature():
+    x_0, sigma = normal(4, 2), 0.4
+    found = coder(levels=[sigma], spread=[1.0]).bits(x_0, 30)[0]
+    width = math.sqrt(12) * sigma
+    for row, bits in zip(x_0.numpy(), found, strict=True):
+        total = 0.0
+        for at in row:
+            y = at + width * ((np.arange(20_000) + 0.5) / 20_000 - 0.5)
+            p = (norm.cdf(y + width / 2) - norm.cdf(y - width / 2)) / width
+            total += (np.log2(1 / width) - np.log2(p)).mean()
+        assert float(bits) == pytest.approx(total, abs=1e-6)
+
+
+def test_the_index_coders_draws_have_the_law_of_q():
+    x_0 = torch.zeros(1500, 2, dtype=torch.float64) + torch.tensor([0.5, -0.3])
+    noise = (small(IndexCoder).sent(x_0) - x_0) / 0.4
+    for column in noise.T.numpy():
+        assert kstest(column, "norm").pvalue > 1e-3
+
+
+def test_too_few_candidates_break_the_law_silently():
+    """The trap: nothing fails, but the residual's standard deviation is no longer 1."""
+    x_0 = roll(600)
+    few = coder(IndexCoder, levels=[0.1], spread=[1.0], candidates=20)
+    assert float(((few.decode(few.encode(x_0)) - x_0) / 0.1).std()) > 2
+    many = coder(IndexCoder, levels=[0.5], spread=[1.0], candidates=4096)
+    assert float(((many.sent(x_0) - x_0) / 0.5).std()) == pytest.approx(1, abs=0.08)
+
+
+def test_an_index_costs_more_than_its_divergence():
+    x_0, levels = roll(300), log_even(8, 2.0, 0.05)
+    spread = spreads(ORACLE, x_0, levels, seeded(0))
+    by_index = coder(IndexCoder, levels=levels, spread=spread, candidates=1024)
+    file = by_index.encode(x_0)
+    assert torch.equal(by_index.decode(file), by_index.sent(x_0))
+    assert 8 * len(file) / 300 > 15  # the KL divergences are less than 10
+
+
+@either
+def test_states_are_one_for_each_level_and_the_last_is_decoded(kind):
+    ours, x_0 = small(kind), roll(30)
+    file = ours.encode(x_0)
+    states = list(ours.states(file))
+    assert [tuple(z.shape) for z in states] == [(30, 2)] * 2
+    assert torch.equal(states[-1], ours.decode(file))
+    assert states[0].dtype == torch.float64
+
+
+@either
+def test_cut_damaged_and_foreign_files_are_refused(kind):
+    ours, x_0 = small(kind), roll(30)
+    file = ours.encode(x_0)
+    for length in (HEAD, len(file) - 1, len(file) - 4):
+        with refused("file was cut or damaged", "pass all that encode gave"):
+            ours.decode(file[:length])
+    for length in (0, HEAD - 1):
+        with refused("file, of", "pass what encode gave"):
+            ours.decode(file[:length])
+    with refused("none of a coder's"):
+        ours.decode(b"\x89PNG" + file[4:])
+    for place in range(HEAD, len(file)):
+        broken = bytearray(file)
+        broken[place] ^= 0x40
+        with refused("file was cut or damaged"):
+            ours.decode(bytes(broken))
+    with refused("file is a str; pass a bytes"):
+        ours.decode("x")
+
+
+@either
+def test_another_coder_is_told_from_the_one_that_wrote(kind):
+    file = small(kind).encode(roll(20))
+    others = [
+        small(IndexCoder if kind is UniversalCoder else UniversalCoder),
+        coder(kind, levels=[0.8, 0.41], spread=[1.0, 0.6]),
+        coder(kind, levels=[0.8, 0.4], spread=[1.0, 0.61]),
+        coder(kind, levels=[0.8, 0.4], spread=[1.0, 0.6], seed=1),
+        kind(ExactDenoiser(ORACLE.points * 1.1), [0.8, 0.4], [1.0, 0.6]),
+    ]
+    for other in others:
+        with refused("file is another coder's; take its denoiser, levels, spread and seed"):
+            other.decode(file)
+
+
+def test_other_arithmetic_is_noticed():
+    """A denoiser that answers as before at the probes, and differently where the points are."""
+    file = coder().encode(roll(50))
+
+    def otherwise(z, sigma):
+        return ORACLE(z, sigma) + (0.3 if len(z) == 50 else 0.0)
+
+    with refused("file gives other numbers than were sent"):
+        UniversalCoder(otherwise, LEVELS, SPREAD).decode(file)
+
+
+def test_the_last_digits_of_the_denoiser_decide_nothing():
+    """Rounded forecasts: a receiver whose answers differ by 1e-13 reads the same."""
+    x_0, ours = roll(500), coder()
+    file = ours.encode(x_0)
+    theirs = UniversalCoder(lambda z, sigma: ORACLE(z, sigma) + 1e-13, LEVELS, SPREAD)
+    assert torch.equal(theirs.decode(file), ours.sent(x_0))
+
+
+def test_blocks_of_other_sizes_read_the_same():
+    x_0, ours = roll(300), coder()
+    other = UniversalCoder(ExactDenoiser(ORACLE.points, WEIGHTS, chunk=7), LEVELS, SPREAD)
+    assert torch.equal(other.decode(ours.encode(x_0)), ours.sent(x_0))
+
+
+def test_a_network_of_images_is_a_coder_too():
+    torch.manual_seed(0)
+    schedule = even_log_snr(10)
+    network = Diffusion(TimeMLP(schedule, width=8), schedule).double()
+    ours = UniversalCoder(network, [0.7, 0.2], [1.0, 0.5], correlated=True)
+    assert torch.equal(ours.decode(ours.encode(normal(40, 2))), ours.sent(normal(40, 2)))
+    images = UniversalCoder(lambda z, sigma: z / 2, [0.7, 0.2], [1.0, 0.5], shape=(1, 3, 3))
+    x_0 = normal(5, 1, 3, 3)
+    file = images.encode(x_0)
+    assert torch.equal(images.decode(file), images.sent(x_0))
+    assert images.decode(file).shape == (5, 1, 3, 3)
+
+
+def test_the_seed_is_the_dice():
+    x_0 = roll(20)
+    assert torch.equal(coder(seed=3).sent(x_0), coder(seed=3).sent(x_0))
+    assert not torch.equal(coder(seed=3).sent(x_0), coder(seed=4).sent(x_0))
+
+
+def test_the_head_says_how_many_points_there_are():
+    file = coder().encode(roll(300))
+    assert struct.unpack(">B3s", file[:4]) == (0xB8, (300).to_bytes(3, "big"))
+
+
+def test_what_is_refused():
+    with refused("spread has 1 numbers; pass one for each of the 4 levels"):
+        coder(spread=[1.0])
+    with refused("x_0 has points 4096 cells from their forecast"):
+        coder().encode(1e6 * normal(3, 2))
+    with refused("zipf = 1; pass a number above 1"):
+        coder(IndexCoder, zipf=1)
+    with refused("x_0 has shape (3, 3); points are rows, (n, 2)"):
+        coder().encode(normal(3, 3))
+
+
+def test_without_constriction_it_says_how_to_get_it(monkeypatch):
+    ours, real = coder(), builtins.__import__
+
+    def importing(name, *args, **kwargs):
+        if name == "constriction":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", importing)
+    with pytest.raises(ImportError, match="pip install --no-deps constriction"):
+        ours.encode(roll(3))
