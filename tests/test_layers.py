@@ -24,6 +24,7 @@ ROWS = (
     {"measure.coding"},
     {"experiments.record"},
     {"experiments.score", "experiments.conditions"},
+    {"experiments.likelihood"},
     {"show.engine"},
     {"show.plots", "show.widgets"},
 )

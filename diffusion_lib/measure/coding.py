@@ -123,6 +123,21 @@ class IndexCoder(FileCoder):
         chances = np.arange(1.0, candidates + 1) ** -zipf
         self.chances = chances / chances.sum()
 
+    def bits(self, x_0: Points) -> Tensor:
+        """KL(q ‖ p) of each step's Gaussians in bits, along the way that `encode` goes: (levels, n)."""
+        found = []
+        for hop, _, _ in self._way(len(x_0), x_0=x_0):
+            D = hop.forecast.shape[1]
+            wide = math.hypot(hop.noise, hop.spread) * torch.eye(D, dtype=hop.forecast.dtype)
+            root = wide.expand(len(x_0), D, D) if hop.root is None else hop.root
+            away = torch.cat(
+                [(hop.target - hop.forecast)[..., None], hop.noise * torch.eye(D).to(root).expand_as(root)], 2
+            )
+            size = torch.linalg.solve_triangular(root, away, upper=False).square().sum(dim=(1, 2))
+            log_ratio = root.diagonal(dim1=1, dim2=2).log().sum(dim=1) - D * math.log(hop.noise)
+            found.append((log_ratio + (size - D) / 2) / math.log(2))
+        return torch.stack(found)
+
     def _step(self, hop: Hop, decoder: Any) -> tuple[Coded, Tensor]:
         model = (entropy_coder().model.Categorical(self.chances, perfect=False),)
         n = len(hop.forecast)

@@ -12,6 +12,7 @@ import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import pairwise
 from typing import Annotated, Any
 
@@ -174,9 +175,8 @@ def crc(*parts: Any) -> int:
 
 def entropy_coder() -> Any:
     """The streams of `constriction`, or an error that says how to get it."""
-    try:
-        import constriction
+    try:  # by its name: whatever the library's files import, every notebook to download asks pip for
+        return import_module("constriction").stream
     except ImportError as error:
         advice = "pip install --no-deps constriction, 0.4 MB"
         raise ImportError(f"files need the package constriction: {advice}") from error
-    return constriction.stream
