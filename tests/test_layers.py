@@ -15,7 +15,7 @@ ROWS = (
     {"models.networks", "models.oracle"},
     {"models.chain"},
     {"models.vae", "models.hvae", "models.reverse", "models.diffusion"},
-    {"models.conditional", "models.ncsn"},
+    {"models.conditional", "models.ncsn", "models.flow"},
     {"conditioning.guidance", "conditioning.tilting"},
     {"conditioning.inpainting"},
     {"conditioning.particles"},

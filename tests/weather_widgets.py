@@ -109,7 +109,7 @@ WIDGETS = {
     "show.widgets.lens.index_lens": Call(is_a(list), arguments={"arrays": arrays, "t": index, **LENS}),
     "show.widgets.live.picture_steps": Call(is_a(set), arguments={"pictures": count(1, 4)}),
     "show.widgets.live.train_live": Call(is_a(LiveRun), arguments={
-        "labels": lambda s: ([None], [3, "x", torch.ones(s.n)]),
+        "labels": lambda s: ([None], [3, "x", torch.ones(s.n)]), "noise": lambda s: ([None], [3, "x"]),
         "pictures": count(1, 2), "roll": lambda s: ([None, ROLL], ODD[1:]), "engine": one_of(["torch"])}),
     "show.widgets.stepper.Stepper": Call(is_a(Stepper), arguments=STEPPER),
     "show.widgets.stepper.Stepper.append": Call(is_a(type(None)), stepper, {

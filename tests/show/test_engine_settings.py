@@ -222,7 +222,7 @@ def test_what_is_asked_of_a_run_is_held():
         run.asked([0], [1.0])
     with refused("w is empty"):
         run.asked([1], [])
-    with refused("the trained model, an NCSN, takes no reverse steps"):
+    with refused("the trained model, NCSN, takes no reverse steps"):
         live(make_ncsn()).guesses()
 
 
@@ -278,7 +278,7 @@ def test_a_training_in_the_tab_that_fails_leaves_the_network_as_it_was(reason, v
 
 
 def test_the_tab_says_which_models_it_trains():
-    start = r"^engine = .tab. trains a Diffusion or an NCSN with a TimeMLP, or a ConditionalDiffusion .*"
+    start = r"^engine = .tab. trains a Diffusion, an NCSN or a Flow with a TimeMLP, or a Cond.*"
     message = start + r"pass engine=.torch. for this one$"
     with pytest.raises(ValueError, match=message):
         train_live(VAE(), normal(100, 2).float(), lambda n, g: normal(n, 2).float(), steps=3, engine="tab")
