@@ -19,7 +19,7 @@ from diffusion_lib.solvers.steps import Denoiser
 Exponent = Annotated[float, between(1, wanted="a number above 1, such as 1.3")]
 
 CELLS = 4096  # a symbol of the universal coder lies within so many cells of its forecast
-GRID = 64  # forecasts are rounded to this part of a cell, so that a float's last digits don't decide
+GRID = 4096  # forecasts are rounded to this part of a cell, so that a float's last digits don't decide
 ROWS = 100  # points whose candidates are drawn at once
 
 
