@@ -163,7 +163,7 @@ EXPERIMENTS = (
     Experiment(
         files,
         grid(kind=("universal",), steps=(4,), correlated=(False, True), seed=SEEDS)
-        + grid(kind=("universal",), steps=(1, 2, 8, 16), correlated=(True,), seed=SEEDS)
-        + grid(kind=("index",), steps=(8, 16, 50), correlated=(True,), seed=SEEDS, n=(200,)),
+        + grid(kind=("universal",), steps=(2, 8, 16), correlated=(True,), seed=SEEDS)
+        + grid(kind=("index",), steps=(8, 16), correlated=(True,), seed=SEEDS, n=(200,)),
     ),
 )

@@ -139,7 +139,7 @@ class FileCoder:
         z = torch.zeros(n, *self.shape, dtype=torch.float64)
         for k, (sigma, lower) in enumerate(pairwise([math.inf, *self.levels])):
             kept, forecast = step_from(z, sigma, lower, answer(self.denoiser, z, sigma))
-            target = None if x_0 is None else (kept * z + (1 - kept) * x_0.double()).flatten(1)
+            target = None if x_0 is None else (kept * z + (1 - kept) * x_0.detach().double()).flatten(1)
             dice = Generator().manual_seed(self.seed * len(self.levels) + k)
             noise = lower * math.sqrt(1 - kept)
             root = self._root(z, sigma, 1 - kept, self.spread[k], noise) if self.correlated else None

@@ -45,7 +45,7 @@ class Blurred(nn.Module):
 
     def __init__(self, denoiser: Denoiser, delta: Positive):
         super().__init__()
-        self.denoiser, self.delta = denoiser, delta
+        self.denoiser, self.delta, self.shape = denoiser, delta, tuple(getattr(denoiser, "shape", ()))
 
     def forward(self, z: Points, sigma: Sigma) -> Tensor:
         """ŷ for points z (B, *shape) with noise of the standard deviation σ, one number or (B,)."""

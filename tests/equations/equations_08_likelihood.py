@@ -1,7 +1,7 @@
 """Chapter 8's equations on laws where every density is a finite sum: a few points on a line, and noise.
 
-The points have mean 0 and variance 1. Derivatives are taken by complex steps, exact to rounding, and integrals
-on a grid on which smooth densities are summed without another error.
+The points have mean 0 and variance 1. Derivatives are taken by complex steps, exact to rounding, and
+integrals on a grid on which smooth densities are summed without another error.
 """
 
 import math
@@ -142,8 +142,7 @@ def along_the_roll(n=2_000_001):
 
 @checks("bits-along", on="the Swiss roll")
 def along():
-    r"""h_{\text{along}} = \log 3\pi + \mathbb E\,\log v(\theta), \qquad v(\theta) = \lVert
-    dx_0/d\theta\rVert ."""
+    r"""h_{\text{along}} = \log 3\pi + \mathbb E\,\log\Big\lVert\frac{dx_0}{d\varphi}\Big\rVert ."""
     theta = (np.arange(100_000) + 0.5) / 100_000 * 3 * math.pi + 1.5 * math.pi
     # dx_0/dθ of θ (cos θ, sin θ)/10 has the length √(1 + θ²)/10
     agree(math.log(3 * math.pi) + speeds(theta).mean(), along_the_roll(), 1e-6)
@@ -208,7 +207,7 @@ def over_pairs(values):
 
 @checks("bits-importance", on="a chain of one linear step, two paths")
 def importance():
-    r"""-\log p_\theta(y) \;\le\; \mathbb E\Big[-\log\frac1K\sum_{k=1}^{K} e^{-\ell_k}\Big]."""
+    r"""-\log p_\theta(y) \;\le\; \mathbb E\Big[-\log\frac1K\sum_{j=1}^{K} e^{-\ell_j}\Big]."""
     one = np.exp(LOG_JOINT - LOG_Q)  # e^{−ℓ}
     both = one[:, None] + one[None]
     bound = over_pairs(-np.log(both / 2))
@@ -291,14 +290,14 @@ MATRIX = np.array([[0.5, -0.2, 0.3], [0.7, -1.4, 0.1], [-0.6, 0.9, 0.4]])
 
 @checks("bits-hutchinson", on="a matrix, over all vectors of signs")
 def hutchinson():
-    r"""\mathbb E\,[\,v^\top J\,v\,] = \sum_{ij} J_{ij}\,\mathbb E[v_iv_j] = \mathrm{tr}\,J ."""
+    r"""\mathbb E\,[\,\xi^\top J\,\xi\,] = \sum_{ij} J_{ij}\,\mathbb E[\xi_i\xi_j] = \mathrm{tr}\,J ."""
     estimates = np.einsum("ki,ij,kj->k", SIGNS, MATRIX, SIGNS)
     agree(estimates.mean(), MATRIX[0, 0] + MATRIX[1, 1] + MATRIX[2, 2], ROUNDING)
 
 
 @checks("bits-hutchinson-var", on="a symmetric matrix, over all vectors of signs")
 def hutchinson_var():
-    r"""\mathrm{Var}\,[\,v^\top J\,v\,] = 2\sum_{i\ne j} J_{ij}^2 ."""
+    r"""\mathrm{Var}\,[\,\xi^\top J\,\xi\,] = 2\sum_{i\ne j} J_{ij}^2 ."""
     J = SYMMETRIC
     estimates = np.einsum("ki,ij,kj->k", SIGNS, J, SIGNS)
     off = J[~np.eye(3, dtype=bool)]
@@ -310,7 +309,7 @@ SYMMETRIC = MATRIX + MATRIX.T
 
 @checks("bits-claim", on="a symmetric matrix with a negative trace")
 def claim():
-    r"""\log\det(I+hJ) = \sum_i\log(1+h\,e_i) \;\le\; \sum_i h\,e_i = h\,\mathrm{tr}\,J,"""
+    r"""\log\det(I+aJ) = \sum_i\log(1+a\,\lambda_i) \;\le\; \sum_i a\,\lambda_i = a\,\mathrm{tr}\,J,"""
     h, values = 0.2, np.linalg.eigvalsh(SYMMETRIC)
     assert np.trace(SYMMETRIC) < 0
     kept = np.log(1 + h * values).sum()
@@ -366,8 +365,8 @@ def immse():
 
 
 @quadrature
-def half_the_area(points, least=1e-6, most=4000.0, n=1200):
-    """½ ∫ mmse dSNR for equally likely points, even in log SNR; below `least` the error is their variance."""
+def area(points, least=1e-6, most=4000.0, n=1200):
+    """∫ mmse dSNR for equally likely points, even in log SNR; below `least` the error is their variance."""
     node, weight = np.polynomial.hermite_e.hermegauss(200)
     weight = weight / weight.sum()
     log_snr = np.linspace(math.log(least), math.log(most), n)
@@ -378,7 +377,7 @@ def half_the_area(points, least=1e-6, most=4000.0, n=1200):
         chance = np.exp(log_joint - log_joint.max(axis=-1, keepdims=True))
         guess = (chance @ points) / chance.sum(axis=-1)
         values.append(snr * (np.square(points[:, None] - guess) @ weight).mean())
-    return 0.5 * (np.trapezoid(values, log_snr) + least * np.var(points))
+    return np.trapezoid(values, log_snr) + least * np.var(points)
 
 
 @checks("bits-conserved", on="five points on a line, in two arrangements")
@@ -386,7 +385,7 @@ def conserved():
     r"""\frac12\int_0^\infty\mathrm{mmse}\;d\,\mathrm{SNR} = \log N ."""
     for points in (np.array([-2.0, -1.0, 0.1, 1.2, 2.5]), np.array([-3.0, -2.6, 0.0, 0.4, 4.0])):
         N = len(points)
-        agree(half_the_area(points), math.log(N), 1e-3)
+        agree(0.5 * area(points), math.log(N), 1e-3)
 
 
 LEVELS = [3.0, 1.2, 0.6, 0.3]
@@ -453,9 +452,13 @@ def cell_around(x, w=WIDTH):
     return x - w / 2, x + w / 2
 
 
-@checks("bits-dequantise", on="cells of an exponential law, where both sides have closed forms")
+@checks(
+    "bits-dequantise",
+    on="cells of an exponential law, where both sides have closed forms",
+    alike={"x - u": "the noise is symmetric"},
+)
 def dequantise():
-    r"""-\log_2 P(\text{cell}) \;\le\; \mathbb E_u\big[-\log_2 p(x+u)\big] - D\,\log_2 w ."""
+    r"""-\log_2 P(\text{cell}) \;\le\; \mathbb E_\nu\big[-\log_2 p(x+\nu)\big] - D\,\log_2 w ."""
     x, D = 1.3, 1
     u, weight = uniform(WIDTH)
     bits = -np.log2(np.exp(-(x + u))) @ weight - D * np.log2(WIDTH)
@@ -477,7 +480,7 @@ def exponential_cell(x):
 
 @checks("bits-ho", on="a cell of a Gaussian")
 def ho():
-    r"""P(x\mid x_1) = \Phi\Big(\frac{x+w/2-\mu}{s}\Big) - \Phi\Big(\frac{x-w/2-\mu}{s}\Big)."""
+    r"""P(x\mid x_1) = \Phi\Big(\frac{x+w/2-\mu}{b}\Big) - \Phi\Big(\frac{x-w/2-\mu}{b}\Big)."""
     x, mu, s, w = 0.7, 0.4, 0.3, WIDTH
     low, high = cell_around(x)
     agree(norm.cdf((x + w / 2 - mu) / s) - norm.cdf((x - w / 2 - mu) / s), mass(low, high, mu, s), ROUNDING)
@@ -535,7 +538,7 @@ SHIFTS = (np.arange(10_000) + 0.5) / 10_000
 
 @checks("bits-universal", on="all shifts, for several numbers")
 def universal():
-    r"""k = \mathrm{round}\Big(\frac mw-u\Big), \qquad z' = (k+u)\,w ."""
+    r"""k = \mathrm{round}\Big(\frac mw-g\Big), \qquad z' = (k+g)\,w ."""
     for m in (-1.37, 0.02, 2.2):
         u, w = SHIFTS, WIDTH
         k = np.round(m / w - u)
@@ -549,7 +552,7 @@ EVEN = WIDTH * (SHIFTS - 0.5)
 
 @checks("bits-universal-price", on="a cell of a Gaussian")
 def price():
-    r"""-\log_2\Big[\Phi\Big(\frac{z'-\mu+w/2}{s}\Big)-\Phi\Big(\frac{z'-\mu-w/2}{s}\Big)\Big]."""
+    r"""-\log_2\Big[\Phi\Big(\frac{z'-\mu+w/2}{b}\Big)-\Phi\Big(\frac{z'-\mu-w/2}{b}\Big)\Big]."""
     z_next, mu, s, w = 1.13, 0.6, 0.5, WIDTH
     low, high = cell_around(z_next)
     inside = norm.cdf((z_next - mu + w / 2) / s) - norm.cdf((z_next - mu - w / 2) / s)
