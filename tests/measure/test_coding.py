@@ -11,8 +11,8 @@ from scipy.stats import kstest, norm
 from support import normal, refused, seeded
 
 from diffusion_lib import data
-from diffusion_lib.measure.coding import IndexCoder, UniversalCoder
-from diffusion_lib.measure.files import HEAD
+from diffusion_lib.measure.coding import IndexCoder, UniversalCoder, _forecasts
+from diffusion_lib.measure.files import HEAD, Hop
 from diffusion_lib.measure.information import spreads
 from diffusion_lib.models import Diffusion, ExactDenoiser, TimeMLP
 from diffusion_lib.process.schedules import even_log_snr
@@ -136,6 +136,17 @@ def test_a_correlated_forecast_has_the_covariance_of_what_is_to_come():
     given = torch.linalg.inv(torch.linalg.inv(mix @ mix.T) + torch.eye(2) / 0.7**2)
     exact = (1 - kept) ** 2 * given + 0.4**2 * (1 - kept) * torch.eye(2)
     torch.testing.assert_close(hop.root @ hop.root.mT, exact.expand(3, 2, 2), rtol=0, atol=1e-4)
+
+
+def test_the_correlated_forecast_of_a_coordinate_is_given_those_before():
+    """The textbook rule for one of two joint Gaussians, given the other."""
+    cov = torch.tensor([[0.5, 0.3], [0.3, 0.4]]).double()
+    forecast, z = normal(4, 2), normal(4, 2, seed=1)
+    root = torch.linalg.cholesky(cov).expand(4, 2, 2)
+    (_, first, spread), (_, second, _) = _forecasts(Hop(forecast, 1.0, 0.1, root, seeded(0), None), z)
+    torch.testing.assert_close(first[:, 0], forecast[:, 0])
+    torch.testing.assert_close(spread[:, 0], torch.full((4,), math.sqrt(0.5 - 0.01)).double())
+    torch.testing.assert_close(second[:, 0], forecast[:, 1] + 0.3 / 0.5 * (z[:, 0] - forecast[:, 0]))
 
 
 @either
