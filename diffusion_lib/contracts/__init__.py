@@ -56,6 +56,7 @@ from diffusion_lib.contracts.tensors import (
     columns,
     latents,
     like,
+    rows,
     same_type,
     state,
     trainable,

@@ -23,6 +23,7 @@ EXAMPLES = {  # of an instance, by the name of the type
     "ReverseChain": "Diffusion(TimeMLP(schedule), schedule)",
     "bytes": "coder.encode(x_0)",
     "NCSN": "NCSN(TimeMLP(schedule), schedule)",
+    "Measure": "Measure('gap', lambda model, samples: 1.0, floor=0.1)",
     "Module": "Diffusion(TimeMLP(schedule), schedule)",
     "Panel": "Panel()",
     "Schedule": "schedules.cosine(T)",

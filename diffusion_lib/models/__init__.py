@@ -10,6 +10,7 @@ ncsn        chapter 6: one score for all noise levels, sampled by annealed Lange
 conditional chapter 7: one network for all labels, and for none
 flow        chapter 9: the velocity of straight paths from data to noise
 oracle      the exact denoiser of a data set, or of a law by quadrature
+patches     the best denoiser that sees only a patch around each pixel
 """
 
 from diffusion_lib.models.chain import ReverseChain
@@ -26,5 +27,6 @@ from diffusion_lib.models.networks import (
     mlp,
 )
 from diffusion_lib.models.oracle import ExactDenoiser
+from diffusion_lib.models.patches import PatchDenoiser
 from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
 from diffusion_lib.models.vae import VAE
