@@ -13,7 +13,7 @@ from support import normal, refused, seeded
 from diffusion_lib import data
 from diffusion_lib.measure.coding import IndexCoder, UniversalCoder, _forecasts
 from diffusion_lib.measure.files import HEAD, Hop
-from diffusion_lib.measure.information import spreads
+from diffusion_lib.measure.information import rate_distortion, spreads
 from diffusion_lib.models import Diffusion, ExactDenoiser, TimeMLP
 from diffusion_lib.process.schedules import even_log_snr
 from diffusion_lib.solvers import log_even
@@ -147,6 +147,37 @@ def test_the_correlated_forecast_of_a_coordinate_is_given_those_before():
     torch.testing.assert_close(first[:, 0], forecast[:, 0])
     torch.testing.assert_close(spread[:, 0], torch.full((4,), math.sqrt(0.5 - 0.01)).double())
     torch.testing.assert_close(second[:, 0], forecast[:, 1] + 0.3 / 0.5 * (z[:, 0] - forecast[:, 0]))
+
+
+def test_for_gaussian_data_the_correlated_rate_is_the_information():
+    """The forecasts are then right, and Σ KL is I(x_0; z) = ½ log det(I + S/σ²), step by step."""
+    mix = torch.tensor([[0.9, 0.0], [0.5, 0.3]]).double()
+    cov, levels = mix @ mix.T, [0.9, 0.6]
+
+    def denoiser(z, sigma):
+        return z @ torch.linalg.inv(cov + torch.as_tensor(sigma) ** 2 * torch.eye(2)) @ cov
+
+    x_0 = normal(500, 2) @ mix.T
+    ours = IndexCoder(denoiser, levels, [1.0, 0.5], correlated=True, candidates=512)
+    found = ours.bits(x_0)[1]
+    first, second = (torch.eye(2).double() + cov / s**2 for s in levels)
+    exact = float((second.logdet() - first.logdet()) / (2 * math.log(2)))
+    assert abs(float(found.mean()) - exact) < 5 * float(found.std()) / 500**0.5
+
+
+def test_rates_are_what_indices_would_cost_without_a_code():
+    x_0, levels, r = roll(400), [0.8, 0.4], [1.0, 0.6]
+    bits, _ = rate_distortion(ORACLE, x_0, levels, r, seeded(1))
+    other = IndexCoder(ORACLE, levels, r, candidates=512).bits(x_0).sum(dim=0)
+    error = ((bits[-1].var() + other.var()) / 400).sqrt()
+    assert abs(float(bits[-1].mean() - other.mean())) < 5 * float(error)
+
+
+def test_nothing_of_a_damaged_file_is_read():
+    ours = coder()
+    file = ours.encode(roll(20))
+    with refused("file"):
+        next(ours.states(file[:-5] + b"!" + file[-4:]))
 
 
 @either
