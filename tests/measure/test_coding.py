@@ -166,7 +166,7 @@ def test_for_gaussian_data_the_correlated_rate_is_the_information():
 
 
 def test_rates_are_what_indices_would_cost_without_a_code():
-    x_0, levels, r = roll(400), [0.8, 0.4], [1.0, 0.6]
+    x_0, levels, r = roll(400), [0.8, 0.7], [1.0, 0.6]
     bits, _ = rate_distortion(ORACLE, x_0, levels, r, seeded(1))
     other = IndexCoder(ORACLE, levels, r, candidates=512).bits(x_0).sum(dim=0)
     error = ((bits[-1].var() + other.var()) / 400).sqrt()
