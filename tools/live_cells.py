@@ -70,7 +70,7 @@ class LiveCell:
         steps, batch_size, learning_rate: of the training.
         moments: after how many % of the steps the samples are judged.
         labelled: whether it is trained with the points' labels.
-        noise: on the roll's points, a standard deviation in the roll's own units.
+        noise: on the roll's points, a standard deviation in standard units.
         make_short: the model with T = SHORT_T, whose network can take over the weights.
     """
 
@@ -167,7 +167,7 @@ CELLS = (
 class Roll:
     """The live cells' data: training points x_0 in standard units, (50000, 2), their arms, and fresh ones.
 
-    With `noise`, all of them have some; the units are those of the roll without it.
+    With `noise`, in standard units, all of them have some; the units are those of the roll without it.
     """
 
     def __init__(self, noise: float = 0.0):
@@ -177,7 +177,8 @@ class Roll:
         self.x_0 = self.scale(self._blurred(points, drawn))
 
     def _blurred(self, points: Tensor, generator: Generator | None) -> Tensor:
-        return points + self.noise * torch.randn(points.shape, generator=generator) if self.noise else points
+        std = self.noise * self.scale.std
+        return points + std * torch.randn(points.shape, generator=generator) if std else points
 
     def drawn(self, n: int, generator: Generator | None) -> Tensor:
         """n new points in the roll's own units, (n, 2)."""
