@@ -8,11 +8,11 @@ import pytest
 LIBRARY = Path(__file__).parents[1] / "diffusion_lib"
 ROWS = (
     {"contracts"},
-    {"data.planes", "data.units", "process.gaussians", "process.schedules"},
-    {"process.forward", "process.posterior", "process.score"},
+    {"data.planes", "data.faces", "data.units", "process.gaussians", "process.schedules"},
+    {"data.images", "process.forward", "process.posterior", "process.score"},
     {"solvers.steps"},
     {"solvers.ode", "solvers.langevin"},
-    {"models.networks", "models.oracle"},
+    {"models.networks", "models.unet", "models.oracle"},
     {"models.chain"},
     {"models.vae", "models.hvae", "models.reverse", "models.diffusion"},
     {"models.conditional", "models.ncsn"},

@@ -23,6 +23,7 @@ from diffusion_lib.contracts.arrays import (
     over_same_time,
     points_like,
     weights_for,
+    whole_numbers_below,
 )
 from diffusion_lib.contracts.door import checked, hold, outside
 from diffusion_lib.contracts.labels import Labels, a_label_each, labels_of_points_to_come
@@ -34,7 +35,9 @@ from diffusion_lib.contracts.rules import (
     Positive,
     Shape,
     a,
+    a_folder,
     a_function,
+    a_path,
     at_least,
     between,
     descending,
@@ -56,6 +59,7 @@ from diffusion_lib.contracts.tensors import (
     columns,
     latents,
     like,
+    of_its_shape,
     same_type,
     state,
     trainable,

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Annotated, Any
 
 Rule = Callable[[Any, str, Mapping[str, Any]], None]
@@ -12,6 +13,7 @@ EXAMPLES = {  # of an instance, by the name of the type
     "Axes": "plt.gca()",
     "Axis": "Axis('t', range(T + 1))",
     "ConditionalDiffusion": "ConditionalDiffusion(LabelledMLP(schedule, n_labels), schedule)",
+    "Digits": "data.digits()",
     "Diffusion": "Diffusion(TimeMLP(schedule), schedule)",
     "Figure": "Figure(0.02, 0.01)",
     "Frame": "Frame('The data.', [points(x_0)])",
@@ -21,10 +23,12 @@ EXAMPLES = {  # of an instance, by the name of the type
     "NCSN": "NCSN(TimeMLP(schedule), schedule)",
     "Module": "Diffusion(TimeMLP(schedule), schedule)",
     "Panel": "Panel()",
+    "PixelScale": "data.PixelScale(255)",
     "Schedule": "schedules.cosine(T)",
     "Standardiser": "data.Standardiser.fit(x_0)",
     "Tensor": "torch.zeros(100, 2)",
     "TimeMLP": "TimeMLP(schedule)",
+    "UNet": "UNet(schedule, (1, 8, 8))",
     "bool": "True",
     "dict": "evaluate(model.sample, data.swiss_roll)",
     "str": "'t'",
@@ -132,6 +136,19 @@ def falling(value, name, given):
     some(between(0, wanted="a positive number, such as 0.1"))(value, name, given)
     if any(later >= earlier for earlier, later in pairwise(value)):
         raise ValueError(f"{name} = {list(value)} does not fall; pass noise levels from the largest down")
+
+
+def a_path(value, name, given):
+    """Where a file or a folder is: a string or a `Path`."""
+    if not isinstance(value, str | Path):
+        raise ValueError(f"{name} is {an(type(value))}; pass a string or a Path")
+
+
+def a_folder(value, name, given):
+    """Where a folder is that exists."""
+    a_path(value, name, given)
+    if not Path(value).is_dir():
+        raise ValueError(f"{name} = {str(value)!r} is no folder; pass one that exists")
 
 
 def at_least(least: int) -> Rule:

@@ -1,6 +1,7 @@
 """What is trained: networks, the models of chapters 1 to 6, and the exact answer beside them.
 
 networks    small perceptrons: they map points to points and know nothing of diffusion but the noise level
+unet        the network for pictures
 vae         chapter 1: one hidden cause behind each point
 hvae        chapter 2: a chain of hidden causes
 chain       what all chains from noise to data share: the bound in two forms, sampling
@@ -25,4 +26,5 @@ from diffusion_lib.models.networks import (
 )
 from diffusion_lib.models.oracle import ExactDenoiser
 from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
+from diffusion_lib.models.unet import UNet
 from diffusion_lib.models.vae import VAE
