@@ -16,6 +16,7 @@ ROWS = (
     {"models.chain"},
     {"models.vae", "models.hvae", "models.reverse", "models.diffusion"},
     {"models.conditional", "models.ncsn"},
+    {"models.checkpoints"},
     {"conditioning.guidance", "conditioning.tilting"},
     {"conditioning.inpainting"},
     {"conditioning.particles"},

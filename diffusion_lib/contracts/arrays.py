@@ -154,27 +154,6 @@ def weights_for(points: str) -> Rule:
     return rule
 
 
-def whole_numbers_below(*limits: int) -> Rule:
-    """Rows of whole numbers (n, k), of which column j has 0…limits[j] − 1."""
-
-    def rule(value, name, given):
-        if not isinstance(value, Tensor) or value.dtype != torch.int64:
-            found = value.dtype if isinstance(value, Tensor) else type(value).__name__
-            raise ValueError(f"{name} is {found}; pass whole numbers, an int64 tensor")
-        if value.ndim != 2 or value.shape[1] != len(limits) or len(value) == 0:
-            found = f"{name} has shape {tuple(value.shape)}"
-            raise ValueError(f"{found}; pass rows of {len(limits)} numbers, (n, {len(limits)}) with n ≥ 1")
-        outside = ((value < 0) | (value >= torch.tensor(limits, device=value.device))).any(dim=0)
-        if readable(outside.any()):
-            j = int(outside.nonzero()[0])
-            low, high = int(value[:, j].min()), int(value[:, j].max())
-            raise ValueError(
-                f"{name} runs from {low} to {high} in column {j}; pass numbers in 0…{limits[j] - 1} there"
-            )
-
-    return rule
-
-
 def _broadcast(a: Any, b: Any) -> tuple[int, ...] | None:
     """The shape to which the two shapes broadcast, or None if they do not."""
     try:

@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from numbers import Integral, Real
-from pathlib import Path
 from typing import Annotated, Any
 
 Rule = Callable[[Any, str, Mapping[str, Any]], None]
@@ -136,19 +135,6 @@ def falling(value, name, given):
     some(between(0, wanted="a positive number, such as 0.1"))(value, name, given)
     if any(later >= earlier for earlier, later in pairwise(value)):
         raise ValueError(f"{name} = {list(value)} does not fall; pass noise levels from the largest down")
-
-
-def a_path(value, name, given):
-    """Where a file or a folder is: a string or a `Path`."""
-    if not isinstance(value, str | Path):
-        raise ValueError(f"{name} is {an(type(value))}; pass a string or a Path")
-
-
-def a_folder(value, name, given):
-    """Where a folder is that exists."""
-    a_path(value, name, given)
-    if not Path(value).is_dir():
-        raise ValueError(f"{name} = {str(value)!r} is no folder; pass one that exists")
 
 
 def at_least(least: int) -> Rule:

@@ -231,15 +231,6 @@ def columns(n: int, rows: bool = False) -> Rule:
     return rule
 
 
-def of_its_shape(value, name, given):
-    """Rows of the shape that the network's `shape` says. NaN goes through: the models look for it, once."""
-    wanted = given["self"].shape
-    numbers(value, name, given)
-    if value.shape[1:] != wanted:
-        form, fix = ", ".join(map(str, wanted)), _advice(value, name, wanted, given)
-        raise ValueError(f"{name} has shape {tuple(value.shape)}; points are rows, (n, {form}): pass {fix}")
-
-
 def chain(value, name, given):
     """The states x_0…x_T of n chains, (T + 1, n, *shape), all finite."""
     T = given.get("schedule", given.get("self")).T

@@ -9,10 +9,12 @@ reverse     chapters 3 and 4: chains trained on one form of the bound each
 diffusion   chapter 5: the ε, x_0 and v parameterisations of one class
 ncsn        chapter 6: one score for all noise levels, sampled by annealed Langevin dynamics
 conditional chapter 7: one network for all labels, and for none
+checkpoints models as files, with their settings
 oracle      the exact denoiser of a data set, or of a law by quadrature
 """
 
 from diffusion_lib.models.chain import ReverseChain
+from diffusion_lib.models.checkpoints import load, save
 from diffusion_lib.models.conditional import ConditionalDiffusion
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.hvae import HVAE

@@ -20,10 +20,10 @@ LIMITS = {"width": 128, "hidden": 4, "features": 128, "waves": 48, "T": 1000, "r
 def fits(model: nn.Module, batch_size: int) -> bool:
     """Whether the engine can train the model on such batches: a kind that it knows, within limits.
 
-    That is a `Diffusion` or an `NCSN` with a `TimeMLP`, or a `ConditionalDiffusion` with a `LabelledMLP`. A
-    subclass may compute something else, of which the engine knows nothing.
+    That is a `Diffusion` or an `NCSN` with a `TimeMLP`, or a `ConditionalDiffusion` with a `LabelledMLP`. Its
+    steps are independent ones. A subclass may compute something else, of which the engine knows nothing.
     """
-    if (type(model), type(getattr(model, "network", None))) not in KINDS:
+    if (type(model), type(getattr(model, "network", None))) not in KINDS or model.stratified:
         return False
     table = network_table(model.network)
     sizes = {
