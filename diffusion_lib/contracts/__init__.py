@@ -64,6 +64,7 @@ from diffusion_lib.contracts.tensors import (
     columns,
     latents,
     like,
+    rows,
     same_type,
     state,
     trainable,

@@ -67,12 +67,12 @@ PARTS = {  # for each column of a row of parts, the word of each of its numbers
 }
 _COLUMN = {part: k for k, part in enumerate(PARTS)}
 # The layers from the bottom up: the part whose sprite it is, the part whose number chooses the tint, and the
-# tints where they are not its colours. "" does not vary: the head, and some tints. Lips go with the skin.
-_LAYERS = (
-    ("", "skin", None), ("earrings", "", ["ffd700"]), ("shirt", "shirt colour", None),
-    ("eyes", "eye colour", None), ("glasses", "", ["323232"]), ("beard", "hair colour", None),
-    ("mouth", "skin", ["d29985"] * 3 + ["e35d6a"] * 3), ("hair", "hair colour", None),
-    ("hat", "hat colour", None),
+# tints where they are not its colours. "" does not vary: background, head, some tints. Lips go with the skin.
+LAYERS = (
+    ("", "background", None), ("", "skin", None), ("earrings", "", ["ffd700"]),
+    ("shirt", "shirt colour", None), ("eyes", "eye colour", None), ("glasses", "", ["323232"]),
+    ("beard", "hair colour", None), ("mouth", "skin", ["d29985"] * 3 + ["e35d6a"] * 3),
+    ("hair", "hair colour", None), ("hat", "hat colour", None),
 )  # fmt: skip
 _NO_HAT = ("mohawk", "wild")  # hair on which none fits
 
@@ -105,23 +105,32 @@ def _is_one_of(column: Tensor, part: str, words: Sequence[str]) -> Tensor:
 def draw_faces(parts: FaceParts) -> Tensor:
     """The faces with these parts (n, 14): levels (n, 3, 16, 16), whole numbers 0…255 in float32.
 
-    Each layer covers what is below it: canvas ← (1 − opacity) · canvas + own colours + tint · colour.
+    Each layer covers what is below it: canvas ← keeps · canvas + adds.
     """
     return torch.cat([_painted(rows) for rows in parts.cpu().split(1000)]).to(parts.device)
 
 
 def _painted(parts: Tensor) -> Tensor:
     """The same for some rows, in float64 until the levels are rounded."""
-    canvas = _colours(tuple(_one_each(_COLOURS["background"])))[parts[:, _COLUMN["background"]]]
-    canvas = canvas[:, :, None, None].expand(-1, -1, 16, 16)
-    for shape, tint, colours in _LAYERS:
-        painted = _sprites(tuple(_one_each(_SHAPES[shape])) if shape else ("skin/base",))
-        colour = _colours(tuple(colours or _one_each(_COLOURS[tint])))
-        sprite = painted[parts[:, _COLUMN[shape]]] if shape else painted
-        colour = colour[parts[:, _COLUMN[tint]]] if tint else colour
-        own, opacity, share = sprite.split((3, 1, 1), dim=1)
-        canvas = (1 - opacity) * canvas + own + share * colour[:, :, None, None]
+    canvas = torch.zeros(3, 16, 16, dtype=torch.float64, device="cpu")
+    for k in range(len(LAYERS)):
+        keeps, adds = face_layer(k, parts)
+        canvas = keeps * canvas + adds
     return (255 * canvas).round().clamp(0, 255).float()
+
+
+def face_layer(k: int, parts: Tensor, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+    """What layer k keeps of what is below it, (n, 1, 16, 16), and what it adds, (n, 3, 16, 16), in 0…1.
+
+    n is the number of rows of parts, or 1 where all have the same.
+    """
+    shape, tint, colours = LAYERS[k]
+    names = tuple(_one_each(_SHAPES[shape])) if shape else (("skin/base",) if k else ("background",))
+    sprites, colour = _sprites(names, dtype), _colours(tuple(colours or _one_each(_COLOURS[tint])), dtype)
+    sprites = sprites[parts[:, _COLUMN[shape]]] if shape else sprites
+    colour = colour[parts[:, _COLUMN[tint]]] if tint else colour
+    own, opacity, share = sprites.split((3, 1, 1), dim=1)
+    return 1 - opacity, own + share * colour[:, :, None, None]
 
 
 def _one_each(words: dict[str, list[str]]) -> list[str]:
@@ -130,20 +139,21 @@ def _one_each(words: dict[str, list[str]]) -> list[str]:
 
 
 @cache
-def _sprites(names: tuple[str, ...]) -> Tensor:
+def _sprites(names: tuple[str, ...], dtype: torch.dtype) -> Tensor:
     """Sprites (k, 5, 16, 16) in 0…1: own colours, opacity, and how much of the tint; all 0 for no name."""
     with np.load(SPRITES) as kept:
         sprites = dict(zip(kept["names"].tolist(), kept["sprites"], strict=True))
     sprites[""] = np.zeros((16, 16, 5), np.uint8)
-    return torch.from_numpy(np.stack([sprites[name] for name in names]).transpose(0, 3, 1, 2) / 255)
+    sprites["background"] = np.tile(np.uint8([0, 0, 0, 255, 255]), (16, 16, 1))  # covers all, all tint
+    stacked = np.stack([sprites[name] for name in names]).transpose(0, 3, 1, 2) / 255
+    return torch.from_numpy(stacked).to(dtype)
 
 
 @cache
-def _colours(codes: tuple[str, ...]) -> Tensor:
+def _colours(codes: tuple[str, ...], dtype: torch.dtype) -> Tensor:
     """Colours (k, 3) in 0…1 from their codes, such as "ffd700"."""
-    return (
-        torch.tensor([list(bytes.fromhex(code)) for code in codes], dtype=torch.float64, device="cpu") / 255
-    )
+    levels = torch.tensor([list(bytes.fromhex(code)) for code in codes], dtype=torch.float64, device="cpu")
+    return (levels / 255).to(dtype)
 
 
 @checked
