@@ -20,6 +20,7 @@ from diffusion_lib.contracts import (
     a_label_each,
     between,
     checked,
+    noise_each,
     outside,
     trainable,
 )
@@ -54,6 +55,7 @@ class TrainingRun:
 Model = Annotated[nn.Module, trainable]  # with a loss, and weights to be trained
 EachLabel = Annotated[Tensor, a_label_each]
 Decay = Annotated[float, between(-1e-9, 1, "a number from 0 to below 1, such as 0.995")]
+EachNoise = Annotated[Tensor, noise_each]
 OnStep = Annotated[Callable[[TrainingRun], None], a_function("lambda run: print(run.losses[-1])")]
 
 
@@ -67,11 +69,12 @@ def train(
     generator: Generator | None = None,
     on_step: OnStep | None = None,
     labels: EachLabel | None = None,
+    noise: EachNoise | None = None,
     ema: Decay | None = None,
 ) -> TrainingRun:
     """Minimise `model.loss(batch, generator)` over batches drawn with replacement from points (n, *shape).
 
-    With `labels`, whole numbers (n,), it is `model.loss(batch, generator, labels_of_the_batch)`.
+    With `labels`, whole numbers (n,), or with `noise` (n, *shape), the loss gets those of the batch, too.
 
     AdamW with β = (0.9, 0.99); the learning rate rises over the first 5 % of the steps and falls to 0 along a
     cosine. `on_step` is called after every step. An interrupt (the notebook's stop button) ends training and
@@ -86,7 +89,8 @@ def train(
     """
     if trouble := unit_trouble(x_0):
         warnings.warn(f"x_0 {trouble}", stacklevel=3)
-    given = [] if labels is None else [labels.to(x_0.device)]
+    given = {"labels": labels, "noise": noise}
+    given = {name: values.to(x_0.device) for name, values in given.items() if values is not None}
     parameters = list(model.parameters())
     optimiser = adamw(parameters, learning_rate)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: warm_up_and_cosine(i, steps))
@@ -96,7 +100,7 @@ def train(
         for i in range(steps):
             start = time.perf_counter()
             rows = torch.randint(len(x_0), (batch_size,), generator=generator, device=x_0.device)
-            loss = model.loss(x_0[rows], generator, *(y[rows] for y in given))
+            loss = model.loss(x_0[rows], generator, **{name: values[rows] for name, values in given.items()})
             diverged = _diverged(loss.item(), run.losses)
             if diverged:
                 break
@@ -118,7 +122,7 @@ def train(
             with torch.no_grad(), evaluating(model):
                 rows = slice(batch_size)
                 same = Generator(x_0.device).manual_seed(0)
-                loss = model.loss(x_0[rows], same, *(y[rows] for y in given))
+                loss = model.loss(x_0[rows], same, **{name: values[rows] for name, values in given.items()})
             diverged = _diverged(loss.item(), run.losses)
     except KeyboardInterrupt:
         average.put_in()

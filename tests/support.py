@@ -17,9 +17,16 @@ EPS = torch.finfo(torch.float64).eps  # the distance from 1 to the next float64
 K = 5  # bounds on random figures are this many standard errors wide: one false alarm in a million
 
 MAKERS = {
-    f.__name__: f for f in (schedules.linear, schedules.cosine, schedules.sigmoid, schedules.even_log_snr)
+    f.__name__: f
+    for f in (
+        schedules.linear,
+        schedules.cosine,
+        schedules.sigmoid,
+        schedules.even_log_snr,
+        schedules.straight,
+    )
 }
-LEAST_T = {"linear": 21, "cosine": 1, "sigmoid": 1, "even_log_snr": 2}
+LEAST_T = {"linear": 21, "cosine": 1, "sigmoid": 1, "even_log_snr": 2, "straight": 2}
 
 
 def seeded(seed=0):

@@ -301,6 +301,43 @@ def test_labels_that_do_not_fit_are_refused(model, labels, message):
         train(model, points(), labels=labels)
 
 
+# --- noise
+
+
+class Paired(Centre):
+    """Like `Centre`, and notes what its batches are."""
+
+    def __init__(self):
+        super().__init__()
+        self.batches = []
+
+    def loss(self, x_0, generator, noise=None):
+        self.batches.append((x_0, noise))
+        return super().loss(x_0, generator)
+
+
+def test_noise_goes_with_its_points():
+    x_0, model = points(), Paired()
+    train(model, x_0, steps=5, batch_size=30, generator=seeded(), noise=x_0 + 1)
+    assert len(model.batches) == 6
+    for batch, noise in model.batches:
+        assert torch.equal(noise, batch + 1)
+
+
+@pytest.mark.parametrize(
+    ("model", "noise", "message"),
+    [
+        (Paired(), points()[:3], "shapes (500, 2) and (3, 2); pass both in one shape"),
+        (Paired(), points() / 0, "points with NaN or infinite coordinates"),
+        (Paired(), [1] * 500, "pass"),
+        (Centre(), points(), "the loss of a Centre takes none; pass a Flow"),
+    ],
+)
+def test_noise_that_does_not_fit_is_refused(model, noise, message):
+    with refused("noise", message):
+        train(model, points(), noise=noise)
+
+
 # --- the average of the weights
 
 

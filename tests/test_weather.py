@@ -43,6 +43,7 @@ from diffusion_lib import data
 from diffusion_lib.conditioning import Guided, NoisyClassifier, SeenThrough, TiltedSteps, reconstruction
 from diffusion_lib.models import hvae, networks, unet
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.flow import Flow
 from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.process.gaussians import Gaussian
 from diffusion_lib.process.schedules import Schedule
@@ -88,6 +89,14 @@ def reconstructed(s):
 
 def seen_through(s):
     return SeenThrough(oracle(s), seen_part(s)[0][0])
+
+
+def flow(s):
+    return Flow(s.network(), s.schedule)
+
+
+def calls(s):
+    return [None, 1, s.T], [0, -1, 2.5, "x", s.T + 1]
 
 
 def classifier(s):
@@ -194,7 +203,10 @@ GROUPS = {"x_t": tensors(-1, 3, 2)}
 LEVELS = {
     "levels": lambda s: ([[2.0, 0.5], (1,)], [[], [1.0, 2.0], [1.0, 0.0], [-1.0], 3, None, "x", [torch.nan]])
 }
-NO_LABELS = {"labels": lambda s: ([None], [3, "x", torch.ones(s.n), -torch.ones(s.n).long()])}
+UNTOLD = {
+    "labels": lambda s: ([None], [3, "x", torch.ones(s.n), -torch.ones(s.n).long()]),
+    "noise": lambda s: ([None], [3, "x", s.normal(s.n, 2), s.normal(s.n)]),
+}
 LABELLED = {"network": things(Setting.labelled)}
 SETS = {"x": tensors(9, 2), "y": tensors(8, 2)}
 CALLS = {
@@ -328,13 +340,15 @@ CALLS = {
     "process.schedules.Schedule.signal": Call(over_t, lambda s: s.schedule),
     "process.schedules.Schedule.noise": Call(over_t, lambda s: s.schedule),
     "process.schedules.Schedule.sigma": Call(over_t, lambda s: s.schedule),
+    "process.schedules.Schedule.straight_time": Call(over_t, lambda s: s.schedule),
     "process.schedules.Schedule.snr": Call(over_t, lambda s: s.schedule, passes=True),  # infinite at t = 0
     "process.schedules.at": Call(column, passes=True),
     "process.schedules.linear": Call(is_a(Schedule), arguments={"T": few}),
     "process.schedules.cosine": Call(is_a(Schedule)),
     "process.schedules.sigmoid": Call(is_a(Schedule)),
     "process.schedules.even_log_snr": Call(is_a(Schedule)),
-    "training.train": Call(is_a(TrainingRun), arguments=NO_LABELS),
+    "process.schedules.straight": Call(is_a(Schedule), arguments={"end": number(0.9999)}),
+    "training.train": Call(is_a(TrainingRun), arguments=UNTOLD),
     "solvers.steps.ancestral": Call(is_a(Iterator)),
     "solvers.ode.euler": Call(is_a(Iterator), arguments=LEVELS),
     "solvers.ode.heun": Call(is_a(Iterator), arguments=LEVELS),
@@ -353,7 +367,10 @@ CALLS = {
     "process.score.denoising_loss": Call(rows("x_0")),
     "process.score.implicit_loss": Call(rows("z")),
     "models.ncsn.NCSN": Call(is_a(NCSN)),
-    "models.ncsn.NCSN.forward": Call(rows("z", 2), lambda s: NCSN(s.network(), s.schedule)),
+    "models.flow.Flow": Call(is_a(Flow), arguments={"calls": calls}),
+    "models.flow.Flow.steps": Call(is_a(list), flow),
+    "models.flow.Flow.loss": Call(scalar, flow, {"noise": tensors(-1, 2)}),
+    "models.flow.Flow.pairs": Call(is_a(tuple), flow),
     "solvers.steps.AtSteps": Call(is_a(nn.Module)),
     "solvers.steps.AtSteps.forward": Call(same("x_t"), lambda s: AtSteps(oracle(s), s.schedule)),
     "solvers.steps.PosteriorSteps": Call(is_a(nn.Module)),
@@ -373,6 +390,7 @@ CALLS = {
        for name in ("process_table", "ancestral_table")},
     "show.engine.tables.ddim_table": Call(is_a(dict), arguments={
         "model": things(Setting.diffusion), "steps": falling}),
+    "show.engine.tables.euler_table": Call(is_a(dict), arguments={"model": things(flow)}),
     "show.engine.tables.langevin_table": Call(is_a(dict), arguments={
         "model": things(lambda s: NCSN(s.network(), s.schedule))}),
     "show.engine.tables.network_table": Call(is_a(dict)),

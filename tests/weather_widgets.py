@@ -52,6 +52,11 @@ def sentences(s: Setting) -> Values:
     return [good, tuple(good)], [[*good, "one more"], good[1:] + [0.5], [None] * s.n, *ODD]
 
 
+def pictures(s: Setting) -> Values:
+    good = torch.rand(s.n, 3, 4, 5)
+    return [good, good[:, :1].numpy()], [good[0], good[:, :2], good[:0], good / 0, *ODD]
+
+
 def arrays(s: Setting) -> Values:
     good, other = torch.linspace(1, 0, s.T + 1), torch.ones(s.T + 2)
     bad = [good.tolist(), good.numpy(), good.long(), good[None], good.sum(), None, "x", 3]
@@ -109,8 +114,10 @@ WIDGETS = {
     "show.widgets.lens.index_lens": Call(is_a(list), arguments={"arrays": arrays, "t": index, **LENS}),
     "show.widgets.live.picture_steps": Call(is_a(set), arguments={"pictures": count(1, 4)}),
     "show.widgets.live.train_live": Call(is_a(LiveRun), arguments={
-        "labels": lambda s: ([None], [3, "x", torch.ones(s.n)]),
+        "labels": lambda s: ([None], [3, "x", torch.ones(s.n)]), "noise": lambda s: ([None], [3, "x"]),
         "pictures": count(1, 2), "roll": lambda s: ([None, ROLL], ODD[1:]), "engine": one_of(["torch"])}),
+    "show.widgets.pictures.images": Call(is_a(Layer), arguments={
+        "x": pictures, "columns": count(1, 3), "panel": whole(0, 2)}),
     "show.widgets.stepper.Stepper": Call(is_a(Stepper), arguments=STEPPER),
     "show.widgets.stepper.Stepper.append": Call(is_a(type(None)), stepper, {
         "frame": lambda s: ([FRAME], ODD), "value": lambda s: ([0, "a", *ODD], [])}),

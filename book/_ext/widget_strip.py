@@ -6,7 +6,7 @@ stepper.css.
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,7 @@ def _frame(content: dict[str, Any], data: np.ndarray, at: list[int]) -> str:
         title = f'<div class="stepper-title">{html.escape(panel["title"])}</div>' if panel["title"] else ""
         kind = "strip-wide" if panel["wide"] else "strip-panel"
         panels += f'<div class="{kind}" style="--aspect: {panel["aspect"]}">{title}'
-        panels += f"{_Plot(panel, data).svg(layers, name)}</div>"
+        panels += f"{_Plot(panel, data, content.get('sheets', [])).svg(layers, name)}</div>"
     says_where = re.search(rf"\b{re.escape(axes[-1]['values'][at[-1]])}\b", frame["text"])
     text = html.escape(frame["text"] if says_where else f"{place}: {frame['text']}")
     return f'<figure>{panels}<figcaption class="strip-text">{text}</figcaption></figure>'
@@ -96,8 +96,8 @@ def _mark(kind: str, role: str, dashed: str) -> str:
 class _Plot:
     """One panel as SVG."""
 
-    def __init__(self, panel: dict[str, Any], data: np.ndarray) -> None:
-        self.panel, self.data = panel, data
+    def __init__(self, panel: dict[str, Any], data: np.ndarray, sheets: Sequence[str]) -> None:
+        self.panel, self.data, self.sheets = panel, data, sheets
         self.width = WIDE if panel["wide"] else round(SIDE * panel["aspect"])
         self.height = round(self.width / panel["aspect"])
         ticks, labels = panel["ticks"], panel["labels"]
@@ -183,6 +183,12 @@ class _Plot:
         for (x, y), text in zip(xy, layer.get("texts", []), strict=True):
             if x == x:
                 yield _text(x, y, text, f'font-size="{FONT}" text-anchor="{anchor}"{weight}')
+
+    def _images(self, layer: dict[str, Any], upper: np.ndarray, lower: np.ndarray) -> Iterator[str]:
+        (x, y), (w, h) = upper[0], lower[0] - upper[0]
+        box = f'x="{x:.0f}" y="{y:.0f}" width="{w:.0f}" height="{h:.0f}" preserveAspectRatio="none"'
+        png = self.sheets[layer["sheet"]]
+        yield f'<image {box} style="image-rendering: pixelated" href="data:image/png;base64,{png}"/>'
 
     def _ticks(self) -> str:
         """A pale line and a number at each tick, and the names of the panel's two directions."""

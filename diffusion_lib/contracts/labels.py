@@ -1,12 +1,16 @@
-"""Rules for labels: whole numbers that say what a point is of, 0 where nothing is said."""
+"""Rules for what goes with the points in training: their labels, their noise.
 
+Labels are whole numbers that say what a point is of, 0 where nothing is said.
+"""
+
+from collections.abc import Mapping
 from inspect import signature
 from typing import Annotated, Any
 
 from torch import Tensor
 
 from diffusion_lib.contracts.rules import a
-from diffusion_lib.contracts.tensors import whole_steps
+from diffusion_lib.contracts.tensors import like, rows, whole_steps
 
 
 def labels(value, name, given):
@@ -31,9 +35,21 @@ def a_label_each(value, name, given):
     if value.shape != given["x_0"].shape[:1]:
         n = len(given["x_0"])
         raise ValueError(f"{name} has shape {tuple(value.shape)}; pass one for each point, shape ({n},)")
-    if "labels" not in signature(given["model"].loss).parameters:
+    _taken(name, given, "labels", "a ConditionalDiffusion")
+
+
+def noise_each(value, name, given):
+    """The noise that belongs to each point of x_0, for a model whose loss takes noise."""
+    rows()(value, name, given)
+    like("x_0")(value, name, given)
+    _taken(name, given, "noise", "a Flow")
+
+
+def _taken(name: str, given: Mapping[str, Any], parameter: str, taker: str) -> None:
+    """Whether the model's loss has the parameter."""
+    if parameter not in signature(given["model"].loss).parameters:
         kind = type(given["model"]).__name__
-        raise ValueError(f"{name}: the loss of a {kind} takes none; pass a ConditionalDiffusion")
+        raise ValueError(f"{name}: the loss of a {kind} takes none; pass {taker}")
 
 
 def _most_labels(thing: Any) -> int | None:

@@ -15,6 +15,7 @@ EXAMPLES = {  # of an instance, by the name of the type
     "Digits": "data.digits()",
     "Diffusion": "Diffusion(TimeMLP(schedule), schedule)",
     "Figure": "Figure(0.02, 0.01)",
+    "Flow": "Flow(TimeMLP(schedule), schedule)",
     "Frame": "Frame('The data.', [points(x_0)])",
     "Gaussian": "Gaussian(mean, var)",
     "Layer": "points(x_0)",

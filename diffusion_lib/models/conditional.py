@@ -37,7 +37,7 @@ class ConditionalDiffusion(Diffusion):
         self,
         network: Network,
         schedule: Schedule,
-        predict: Literal["x_0", "eps", "v"] = "eps",
+        predict: Literal["x_0", "eps", "v", "u"] = "eps",
         dropout: Annotated[float, between(-1e-9, 1, "a probability below 1, such as 0.1")] = 0.1,
         reverse_var: ReverseVar = "posterior",
         shape: Shape = (2,),

@@ -1,4 +1,4 @@
-"""The diffusion model: x_0, ε and v parameterisations of one class, its losses and its sampler."""
+"""The diffusion model: x_0, ε, v and u parameterisations of one class, its losses and its sampler."""
 
 import math
 from typing import Annotated, Literal
@@ -13,6 +13,8 @@ from diffusion_lib.process.posterior import posterior, posterior_var, posterior_
 from diffusion_lib.process.schedules import Schedule, at
 from diffusion_lib.solvers.steps import ReverseVar, reverse_variance
 
+LEVEL_TOLERANCE = 1e-5  # in log σ: as near as float32 knows a level
+
 
 @checked
 class Diffusion(ReverseChain):
@@ -23,7 +25,7 @@ class Diffusion(ReverseChain):
     Args:
         network: maps points x_t (B, *shape) and steps t (B,), int64, to the predicted quantity (B, *shape).
         schedule: the forward process.
-        predict: what the network's output means: "x_0", "eps" or "v" (defined in `process.posterior`).
+        predict: what the network's output means: "x_0", "eps", "v" or "u" (see `process.posterior`).
         weighting: of the training loss. "simple": the squared error of the predicted quantity, weighted alike
             for every t (Ho et al. 2020, eq. 14). "bound": an unbiased estimate of the negative ELBO, in nats.
         reverse_var: the variance of p(x_{t−1} | x_t). "posterior": β̃_t, that of q(x_{t−1} | x_t, x_0).
@@ -42,7 +44,7 @@ class Diffusion(ReverseChain):
         self,
         network: Network,
         schedule: Schedule,
-        predict: Literal["x_0", "eps", "v"] = "eps",
+        predict: Literal["x_0", "eps", "v", "u"] = "eps",
         weighting: Literal["simple", "bound"] = "simple",
         reverse_var: ReverseVar = "posterior",
         shape: Shape = (2,),
@@ -79,8 +81,9 @@ class Diffusion(ReverseChain):
     def forward(self, z: Points, sigma: Sigma) -> Tensor:
         """x̂_0(z, σ) for points z = x_0 + σε of shape (B, *shape) and σ > 0, one number or (B,).
 
-        The network knows the levels σ_t of whole steps alone. Between two of them the answer is a mean of
-        both steps' answers, weighted evenly in log σ; beyond the last level it is the last one's.
+        The network knows the levels σ_t of whole steps alone, and at them it is called once. Between two of
+        them the answer is a mean of both steps' answers, weighted evenly in log σ; beyond the last level it
+        is the last one's.
         """
         level = self.schedule.sigma[1:].log().to(z.device, z.dtype)
         log_sigma = torch.as_tensor(sigma, dtype=z.dtype, device=z.device).log().expand(len(z)).contiguous()
@@ -88,9 +91,15 @@ class Diffusion(ReverseChain):
         earlier = (later - 1).clamp(min=0)
         gap = (level[later] - level[earlier]).clamp(min=torch.finfo(z.dtype).tiny)
         share = ((log_sigma - level[earlier]) / gap).clamp(0, 1)
+        nearer = share.round()
+        if bool(((share - nearer) * gap).abs().max() < LEVEL_TOLERANCE):
+            return self._denoise_z(z, earlier + 1 + nearer.long() * (later - earlier))
         share = share.reshape(-1, *[1] * len(self.shape))
-        low, high = (self.denoise(at(self.schedule.signal, t, z) * z, t) for t in (earlier + 1, later + 1))
+        low, high = self._denoise_z(z, earlier + 1), self._denoise_z(z, later + 1)
         return low + share * (high - low)
+
+    def _denoise_z(self, z: Tensor, t: Tensor) -> Tensor:
+        return self.denoise(at(self.schedule.signal, t, z) * z, t)
 
     # --- training ------------------------------------------------------------------------------------------
 
@@ -113,7 +122,7 @@ class Diffusion(ReverseChain):
     def squared_error(self, x_0: Points, t: Steps, eps: Annotated[Points, like("x_0")]) -> Tensor:
         """‖predicted − true‖² of the predicted quantity at x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε: shape (B,)."""
         signal, noise = at(self.schedule.signal, t, x_0), at(self.schedule.noise, t, x_0)
-        target = {"x_0": x_0, "eps": eps, "v": signal * eps - noise * x_0}[self.predict]
+        target = {"x_0": x_0, "eps": eps, "v": signal * eps - noise * x_0, "u": eps - x_0}[self.predict]
         return (self._ask(signal * x_0 + noise * eps, t) - target).square().flatten(1).sum(dim=1)
 
     def bound_term(self, x_0: Points, t: Steps, eps: Annotated[Points, like("x_0")]) -> Tensor:

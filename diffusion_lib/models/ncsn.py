@@ -6,7 +6,7 @@ from itertools import islice
 import torch
 from torch import Generator, Tensor
 
-from diffusion_lib.contracts import Count, Network, Points, Positive, Shape, Sigma, checked
+from diffusion_lib.contracts import Count, Network, Positive, Shape, checked
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.process.gaussians import standard_normal
 from diffusion_lib.process.schedules import Schedule
@@ -36,15 +36,6 @@ class NCSN(Diffusion):
     ):
         super().__init__(network, schedule, predict="eps", shape=shape)
         self.steps, self.r = steps, r
-
-    def forward(self, z: Points, sigma: Sigma) -> Tensor:
-        """x̂_0(z, σ), as every `Diffusion` has it; at a level by a single call of the network."""
-        level = self.schedule.sigma[1:].to(z)
-        apart = (torch.as_tensor(sigma).to(z).reshape(-1, 1) / level).log().abs()  # (B or 1, T)
-        if bool((apart.min(dim=1).values > 1e-5).any()):
-            return super().forward(z, sigma)
-        t = 1 + apart.argmin(dim=1)
-        return self.denoise(self.schedule.signal.to(z)[t].reshape(-1, *[1] * len(self.shape)) * z, t)
 
     def _states(self, n: int, generator: Generator | None) -> Iterator[Tensor]:
         """z when it enters each of the levels T, …, 1, and the samples: T + 1 states."""

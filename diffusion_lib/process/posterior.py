@@ -1,8 +1,10 @@
-"""The forward process run backwards from a known start, and four ways of saying the same thing about x_t.
+"""The forward process run backwards from a known start, and five ways of saying the same thing about x_t.
 
-Given x_t, any one of x_0, ε, the score ∇ log q(x_t | x_0) and v fixes the other three:
+Given x_t, any one of x_0, ε, the score ∇ log q(x_t | x_0), v and the velocity u fixes the other four:
 
     ε = (x_t − √ᾱ_t x_0) / √(1 − ᾱ_t)        score = −ε / √(1 − ᾱ_t)        v = √ᾱ_t ε − √(1 − ᾱ_t) x_0
+
+    u = ε − x_0        (of the straight path from x_0 to ε: see `schedules.straight`)
 """
 
 from typing import Annotated, Literal
@@ -14,7 +16,7 @@ from diffusion_lib.contracts import Points, Steps, checked, like
 from diffusion_lib.process.gaussians import Gaussian
 from diffusion_lib.process.schedules import Schedule, at
 
-Kind = Literal["x_0", "eps", "score", "v"]
+Kind = Literal["x_0", "eps", "score", "v", "u"]
 
 
 @checked
@@ -55,12 +57,14 @@ def posterior(x_t: Points, x_0: Annotated[Points, like("x_t")], t: Steps, schedu
 def to_x_0(
     value: Points, x_t: Annotated[Points, like("value")], t: Steps, schedule: Schedule, kind: Kind
 ) -> Tensor:
-    """x_0 from x_t and a `value` of the given `kind` ("x_0", "eps", "score" or "v"); shapes (n, *shape)."""
+    """x_0 from x_t and a `value` of a `kind`, "x_0", "eps", "score", "v" or "u"; shapes (n, *shape)."""
     signal, noise = at(schedule.signal, t, x_t), at(schedule.noise, t, x_t)
     if kind == "x_0":
         return value
     if kind == "v":
         return signal * x_t - noise * value
+    if kind == "u":
+        return (x_t - noise * value) / (signal + noise)
     eps = value if kind == "eps" else -noise * value
     return (x_t - noise * eps) / signal
 
@@ -69,11 +73,13 @@ def to_x_0(
 def from_x_0(
     x_0: Points, x_t: Annotated[Points, like("x_0")], t: Steps, schedule: Schedule, kind: Kind
 ) -> Tensor:
-    """The value of the given `kind` ("x_0", "eps", "score" or "v") that x_0 and x_t fix: (n, *shape)."""
+    """The value of a `kind`, "x_0", "eps", "score", "v" or "u", that x_0 and x_t fix: (n, *shape)."""
     signal, noise = at(schedule.signal, t, x_t), at(schedule.noise, t, x_t)
     if kind == "x_0":
         return x_0
     eps = (x_t - signal * x_0) / noise
     if kind == "v":
         return signal * eps - noise * x_0
+    if kind == "u":
+        return eps - x_0
     return eps if kind == "eps" else -eps / noise

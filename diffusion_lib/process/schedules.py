@@ -87,6 +87,11 @@ class Schedule:
         """The noise-to-signal ratio √((1 − ᾱ_t) / ᾱ_t), rising in t; 0 at t = 0."""
         return self.noise / self.signal
 
+    @property
+    def straight_time(self) -> Tensor:
+        """σ/(1 + σ): the time at which the path (1 − time) x_0 + time ε has this noise-to-signal ratio."""
+        return self.noise / (self.noise + self.signal)
+
 
 def _numbers(values: Tensor) -> Tensor:
     """A tensor, an array or a list as float64 on the CPU, where all schedules are: see `at`."""
@@ -162,4 +167,18 @@ def even_log_snr(
         raise ValueError(f"sigma_min = {sigma_min}, sigma_max = {sigma_max}; take sigma_min < sigma_max")
     log_sigma = _even(math.log(sigma_min), math.log(sigma_max), T)
     alpha_bar = torch.cat([log_sigma.new_ones(1), torch.sigmoid(-2 * log_sigma)])
+    return Schedule.from_beta(1 - alpha_bar[1:] / alpha_bar[:-1])
+
+
+@checked
+def straight(T: Annotated[int, at_least(2)] = 100, end: Fraction = 0.9999) -> Schedule:
+    """The noise levels of the straight path (1 − t) x_0 + t ε at t = 1/T, 2/T, …, 1: σ = t/(1 − t).
+
+    At t = 1 nothing of the data would be left, and log SNR would be infinite, so the last t is `end`.
+    Source: Liu et al. 2023, eq. 1.
+    """
+    t = _even(0, 1, T + 1).clamp(max=end)
+    if not t[-2] < t[-1]:
+        raise ValueError(f"T = {T}, end = {end}; take end > {1 - 1 / T:g}, the t before the last")
+    alpha_bar = (1 - t) ** 2 / ((1 - t) ** 2 + t**2)
     return Schedule.from_beta(1 - alpha_bar[1:] / alpha_bar[:-1])

@@ -7,9 +7,21 @@ import numpy as np
 import pytest
 import widget_strip
 
-from diffusion_lib.show.widgets import Axis, Frame, Panel, Stepper, arrows, curve, ellipses, labels, points
+from diffusion_lib.show.widgets import (
+    Axis,
+    Frame,
+    Panel,
+    Stepper,
+    arrows,
+    curve,
+    ellipses,
+    images,
+    labels,
+    points,
+)
 
 BOX = Panel(x=(0, 4), y=(0, 2))
+SHEET = Panel(x=(0, 4), y=(-2, 0))
 UNIT = widget_strip.SIDE / 2  # of this box: its height shows two units
 NAN = float("nan")
 
@@ -54,6 +66,14 @@ def test_arrows_end_where_they_point():
     assert (len(numbers(shafts)), len(numbers(heads))) == (2, 3), (
         "an arrow without length, or at NaN, is drawn"
     )
+
+
+def test_images_reach_from_corner_to_corner():
+    stepper = Stepper("One", [Axis("t", [0])], [Frame("At 0.", [images(np.eye(4)[None, None], 2)])], [SHEET])
+    (image,) = figure(stepper).iter("image")
+    x, y, width, height = (float(image.get(name)) / UNIT for name in ("x", "y", "width", "height"))
+    assert (x, y, width, height) == pytest.approx((0, 0, 2, 1), abs=2 / UNIT)
+    assert image.get("href") == f"data:image/png;base64,{stepper.content['sheets'][0]}"
 
 
 def test_ellipses_show_one_and_two_standard_deviations():

@@ -5,12 +5,24 @@ import json
 import re
 from io import BytesIO
 
+import numpy as np
 import pytest
 from conftest import STATE, pixels, replace_start, steppers, until
 from PIL import Image
 from playwright.sync_api import Locator, expect
 
-from diffusion_lib.show.widgets import Axis, Frame, Panel, Stepper, arrows, curve, ellipses, labels, points
+from diffusion_lib.show.widgets import (
+    Axis,
+    Frame,
+    Panel,
+    Stepper,
+    arrows,
+    curve,
+    ellipses,
+    images,
+    labels,
+    points,
+)
 
 # Writes down what is written on canvases: text, font, alignment, opacity, and the place in CSS pixels.
 SPY = """const write = CanvasRenderingContext2D.prototype.fillText;
@@ -115,6 +127,27 @@ def test_no_label_of_a_tick_is_cut(shown, width):
         canvas = root.locator("canvas").bounding_box()
         for text, start, end in root.evaluate(ENDS):
             assert 0 <= start < end <= canvas["width"], f"{text} runs from {start} to {end}"
+
+
+# The colours of the canvas at the middles of some columns of pixels, a quarter of its height down.
+ACROSS = """(root, columns) => {
+  const canvas = root.querySelector("canvas"), context = canvas.getContext("2d"), { width, height } = canvas;
+  const at = (k) => context.getImageData(((k + 0.5) * width) / columns, height / 4, 1, 1).data;
+  return Array.from({ length: columns }, (_, k) => Array.from(at(k)).slice(0, 3));
+}"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_pictures_have_sharp_pixels_and_change_with_the_frame(shown, width):
+    """One picture of 3 × 3 pixels, and the gap right of and below it."""
+    columns = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1]], dtype=float)  # red, green, blue
+    x = np.broadcast_to(columns[:, None, :], (3, 3, 3))
+    frames = [Frame("Red first.", [images(x[None], 1)]), Frame("Blue first.", [images(x[None, ::-1], 1)])]
+    root = shown(Stepper("Pictures", [Axis("t", [0, 1])], frames, [Panel((0, 1), (-1, 0))]), width)
+    full = (255 * np.eye(3)).astype(int).tolist()
+    for order in (full, full[::-1]):
+        assert until(lambda order=order: root.evaluate(ACROSS, 4)[:3] == order, root.page)
+        root.get_by_role("slider").press("ArrowRight")
 
 
 # The ground of the panel, and that of the page.

@@ -38,7 +38,7 @@ def array(values):
     return torch.tensor(values, dtype=torch.float64)
 
 
-DIFFUSIONS = [(predict, var) for predict in ("x_0", "eps", "v") for var in ("posterior", "beta")]
+DIFFUSIONS = [(predict, var) for predict in ("x_0", "eps", "v", "u") for var in ("posterior", "beta")]
 MAKERS = {
     "first form": lambda: FirstFormChain(TimeMLP(SCHEDULE, width=16), SCHEDULE),
     "second form": lambda: SecondFormChain(HeadPerStep(SCHEDULE, width=16), SCHEDULE),

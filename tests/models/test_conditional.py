@@ -12,7 +12,7 @@ from diffusion_lib.process.schedules import even_log_snr
 from diffusion_lib.training import train
 
 SCHEDULE = even_log_snr(20)
-PREDICTS = pytest.mark.parametrize("predict", ["x_0", "eps", "v"])
+PREDICTS = pytest.mark.parametrize("predict", ["x_0", "eps", "v", "u"])
 
 
 def network(n_labels=3):

@@ -21,7 +21,7 @@ from diffusion_lib.process.posterior import (
 )
 from diffusion_lib.process.schedules import Schedule
 
-KINDS = ("x_0", "eps", "score", "v")
+KINDS = ("x_0", "eps", "score", "v", "u")
 
 BETA = [0.05, 0.3, 0.1, 0.6]
 SCHEDULE = Schedule.from_beta(BETA)
@@ -123,7 +123,7 @@ def test_each_kind_is_what_its_name_says(t):
     start, reach = x_t.clone().requires_grad_(), signal * x_0
     log_q = -((start - reach) ** 2).sum() / (2 * (1 - kept))
     (score,) = torch.autograd.grad(log_q, start)
-    expected = {"x_0": x_0, "eps": eps, "score": score, "v": signal * eps - noise * x_0}
+    expected = {"x_0": x_0, "eps": eps, "score": score, "v": signal * eps - noise * x_0, "u": eps - x_0}
     for kind in KINDS:
         found = from_x_0(x_0, x_t, t, SCHEDULE, kind)
         torch.testing.assert_close(found, expected[kind], rtol=0, atol=100 * EPS / (1 - kept))

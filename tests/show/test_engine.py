@@ -22,10 +22,10 @@ from support import K, seeded
 
 from diffusion_lib import data
 from diffusion_lib.measure.evaluation import distance_to_curve
-from diffusion_lib.models import NCSN, ConditionalDiffusion, LabelledMLP, TimeMLP
+from diffusion_lib.models import NCSN, ConditionalDiffusion, Flow, LabelledMLP, TimeMLP
 from diffusion_lib.process.gaussians import standard_normal
-from diffusion_lib.process.schedules import at, cosine, even_log_snr
-from diffusion_lib.show.engine import ancestral_table, ddim_table, langevin_table
+from diffusion_lib.process.schedules import at, cosine, even_log_snr, straight
+from diffusion_lib.show.engine import ancestral_table, ddim_table, euler_table, langevin_table
 from diffusion_lib.solvers.langevin import annealed_langevin
 from diffusion_lib.solvers.steps import ancestral, ddim
 from diffusion_lib.training import warm_up_and_cosine
@@ -47,6 +47,26 @@ def points(flat_list):
 )
 def test_it_trains_as_pytorch_does(predict, width, T, rows):
     assert_equal_training(make_model(predict, width, even_log_snr(T)), rows=rows)
+
+
+def make_flow(T, calls=None):
+    torch.manual_seed(0)
+    schedule = straight(T)
+    return Flow(TimeMLP(schedule), schedule, calls)
+
+
+def test_a_flow_trains_as_in_pytorch():
+    assert_equal_training(make_flow(100), rows=300)
+
+
+@pytest.mark.parametrize("calls", [1, 5, 50])
+def test_a_flows_samples_are_the_books(calls):
+    model = make_flow(50, calls)
+    x = standard_normal((150, 2), torch.empty(0), seeded(2))
+    states = model.trajectory(150, seeded(2))
+    found = in_node("chain", settings_of(model, euler_table(model)), x, [x] * calls)["states"]
+    for ours, theirs in zip(found, states[1:], strict=True):
+        torch.testing.assert_close(points(ours), theirs, rtol=0, atol=200 * F32 * float(states.abs().max()))
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ from support import normal, refused, seeded
 from torch import nn
 
 from diffusion_lib import data
-from diffusion_lib.models import NCSN, VAE, ConditionalDiffusion, Diffusion, LabelledMLP
+from diffusion_lib.models import NCSN, VAE, ConditionalDiffusion, Diffusion, Flow, LabelledMLP
 from diffusion_lib.models.networks import TimeMLP
-from diffusion_lib.process.schedules import even_log_snr
+from diffusion_lib.process.schedules import even_log_snr, straight
 from diffusion_lib.show.engine import ancestral_table, network_table, process_table
 from diffusion_lib.show.engine.page import ROOM
 from diffusion_lib.show.engine.settings import LIMITS, MOST_POINTS, fits, training_settings
@@ -123,11 +123,37 @@ def test_labels_travel_with_their_points():
     assert len(found["data"]["x_0"]) == 2 * MOST_POINTS
 
 
+def test_pairs_travel_together():
+    x_0, eps = normal(MOST_POINTS + 9, 2).float(), normal(MOST_POINTS + 9, 2, seed=1).float()
+    scale = data.Standardiser.fit(x_0)
+    found = training_settings(make_flow(), x_0, {}, {}, scale, noise=eps)["data"]
+    for name, values in (("x_0", x_0), ("eps", eps)):
+        sent = torch.tensor(found[name]).reshape(-1, 2)
+        torch.testing.assert_close(sent, values[:MOST_POINTS], rtol=1e-7, atol=0)
+
+
+def make_flow(calls=2):
+    torch.manual_seed(0)
+    schedule = straight(8)
+    return Flow(TimeMLP(schedule), schedule, calls)
+
+
+def test_a_flow_and_its_reflow_are_trained_on_the_page():
+    flow = live(make_flow())
+    assert flow.view.content["trainer"]["settings"]["sampler"]["t"] == [8, 4]
+    x_0, eps = flow.model.pairs(300, seeded(2))
+    again = live(make_flow(calls=1), x_0=x_0, noise=eps).view.content["trainer"]["settings"]
+    assert again["sampler"]["t"] == [8]
+    assert len(again["data"]["eps"]) == 2 * 300
+    with refused("the trained model, Flow, takes no reverse steps"):
+        flow.guesses()
+
+
 def live(model, **more):
     fresh = data.Standardiser.fit(data.swiss_roll(500, seeded()))
     x_0 = fresh(data.swiss_roll(300, seeded()))
-    settings = {"steps": 6, "batch_size": 16, "generator": seeded(), "pictures": 2} | more
-    return train_live(model, x_0, lambda n, g: fresh(data.swiss_roll(n, g)), **settings)
+    settings = {"x_0": x_0, "steps": 6, "batch_size": 16, "generator": seeded(), "pictures": 2} | more
+    return train_live(model, fresh=lambda n, g: fresh(data.swiss_roll(n, g)), **settings)
 
 
 def test_a_recorded_view_brings_what_the_page_needs():
@@ -223,7 +249,7 @@ def test_what_is_asked_of_a_run_is_held():
         run.asked([0], [1.0])
     with refused("w is empty"):
         run.asked([1], [])
-    with refused("the trained model, an NCSN, takes no reverse steps"):
+    with refused("the trained model, NCSN, takes no reverse steps"):
         live(make_ncsn()).guesses()
 
 
@@ -279,7 +305,7 @@ def test_a_training_in_the_tab_that_fails_leaves_the_network_as_it_was(reason, v
 
 
 def test_the_tab_says_which_models_it_trains():
-    start = r"^engine = .tab. trains a Diffusion or an NCSN with a TimeMLP, or a ConditionalDiffusion .*"
+    start = r"^engine = .tab. trains a Diffusion, an NCSN or a Flow with a TimeMLP, or a Cond.*"
     message = start + r"pass engine=.torch. for this one$"
     with pytest.raises(ValueError, match=message):
         train_live(VAE(), normal(100, 2).float(), lambda n, g: normal(n, 2).float(), steps=3, engine="tab")

@@ -14,12 +14,20 @@ from support import LEAST_T, MAKERS, seeded
 
 from diffusion_lib import data
 from diffusion_lib.measure.evaluation import distance_to_curve, sliced_wasserstein
-from diffusion_lib.process.schedules import cosine, even_log_snr
-from diffusion_lib.show.engine import ancestral_table, ddim_table, network_table, process_table, script
+from diffusion_lib.models import Flow, TimeMLP
+from diffusion_lib.process.schedules import cosine, even_log_snr, straight
+from diffusion_lib.show.engine import (
+    ancestral_table,
+    ddim_table,
+    euler_table,
+    network_table,
+    process_table,
+    script,
+)
 from diffusion_lib.show.widgets.live import picture_steps
 from diffusion_lib.solvers.steps import ddim
 
-KINDS = ["eps", "x_0", "v"]
+KINDS = ["eps", "x_0", "v", "u"]
 
 
 # --- the tables against the models, without the engine
@@ -65,10 +73,35 @@ def test_ddim_tables_give_the_samplers_states(predict, steps, eta):
     torch.testing.assert_close(step_by_step(model, table, x_T, noise), states[-1], rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("calls", [20, 4])
+def test_euler_tables_give_a_flows_states(calls):
+    model = make_flow(calls).double()
+    x, *_ = draws(1)
+    table = euler_table(model)
+    states = [
+        step_by_step(model, {name: table[name][:k] for name in STEP}, x, [x] * k) for k in range(calls + 1)
+    ]
+    start = seeded(1)
+    torch.testing.assert_close(torch.stack(states), model.trajectory(40, start), rtol=0, atol=1e-9)
+
+
+def make_flow(calls=20):
+    torch.manual_seed(0)
+    schedule = straight(20)
+    return Flow(TimeMLP(schedule, 8), schedule, calls)
+
+
 @pytest.mark.parametrize("predict", KINDS)
 @pytest.mark.parametrize("weighting", ["simple", "bound"])
 def test_process_tables_give_the_models_loss(float64, predict, weighting):
-    model = make_model(predict, 8, even_log_snr(20), weighting).double()
+    assert_loss_of(make_model(predict, 8, even_log_snr(20), weighting).double())
+
+
+def test_a_flows_process_table_gives_its_loss(float64):
+    assert_loss_of(make_flow().double())
+
+
+def assert_loss_of(model):
     x_0, eps = draws(2)
     t = torch.randint(1, 21, (40,), generator=seeded(3))
     columns = {
@@ -78,7 +111,7 @@ def test_process_tables_give_the_models_loss(float64, predict, weighting):
     error = model.network(x_t, t) - columns["target_x_0"] * x_0 - columns["target_eps"] * eps
     found = (columns["weight"] * error.square()).sum(dim=1)
     true = model.squared_error(x_0, t, eps)
-    if weighting == "bound":
+    if model.weighting == "bound":
         true = model.T * (model.bound_term(x_0, t, eps) - model.bound_constant[t])
     torch.testing.assert_close(found, true, rtol=1e-9, atol=1e-9)
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from io import BytesIO
 
 import numpy as np
 import pytest
@@ -9,8 +10,20 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image
 
-from diffusion_lib.show.widgets import Axis, Frame, Panel, Stepper, arrows, curve, ellipses, labels, points
+from diffusion_lib.show.widgets import (
+    Axis,
+    Frame,
+    Panel,
+    Stepper,
+    arrows,
+    curve,
+    ellipses,
+    images,
+    labels,
+    points,
+)
 from diffusion_lib.show.widgets.stepper import BOXES, LARGEST, MISSING, dequantise, quantise
 
 PANEL = Panel(x=(-1, 3), y=(0, 10), equal=False)
@@ -66,6 +79,49 @@ def test_each_layer_stores_its_blocks():
     np.testing.assert_allclose(stored(stepper, ellipse, block=1), a + [[0.5, 0.5], [1.0, 1.0]], **tolerance)
     np.testing.assert_allclose(stored(stepper, line), b, **tolerance)
     assert dots["at"] == arrow["at"][:1] == ellipse["at"][:1], "the same positions are stored once"
+
+
+def decoded(stepper, layer):
+    """The pixels of a layer's sheet, (height, width, 4)."""
+    png = base64.b64decode(stepper.content["sheets"][layer["sheet"]])
+    return np.asarray(Image.open(BytesIO(png)).convert("RGBA"))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("convert", [torch.tensor, np.array, list])
+def test_pictures_lie_in_rows_with_a_gap_after_each(channels, convert):
+    levels = np.random.default_rng(0).integers(0, 5, (5, channels, 4, 6)) / 4
+    stepper, (layer,) = still(images(convert(levels), columns=3))
+    found = decoded(stepper, layer)
+    assert found.shape == (2 * 5, 3 * 7, 4)
+    for k, picture in enumerate(levels):
+        row, column = divmod(k, 3)
+        tile = found[5 * row :, 7 * column :][:5, :7]
+        assert (tile[:4, :6, :3] == np.rint(255 * picture.transpose(1, 2, 0))).all()
+        assert (tile[:4, :6, 3] == 255).all()
+        assert (tile[4, :, 3] == 0).all()
+        assert (tile[:, 6, 3] == 0).all()
+    assert (found[5:, 14:, 3] == 0).all(), "there is no sixth picture"
+    np.testing.assert_allclose(stored(stepper, layer, block=1), [[3, -2]], atol=HALF_STEP.max())
+
+
+def test_many_colours_are_brought_down_to_a_palette():
+    x = np.random.default_rng(0).uniform(-0.5, 1.5, (4, 3, 32, 32))
+    stepper, (layer,) = still(images(x, columns=4))
+    found = decoded(stepper, layer)[:32, :, :3].reshape(32, 4, 33, 3)[:, :, :32].swapaxes(0, 1) / 255
+    assert len(np.unique(found.reshape(-1, 3), axis=0)) <= 255
+    assert np.abs(found - x.clip(0, 1).transpose(0, 2, 3, 1)).mean() < 0.1
+
+
+def test_a_sheet_that_comes_again_is_stored_once():
+    x, y = np.zeros((2, 1, 4, 4)), np.ones((2, 1, 4, 4))
+    stepper, layers = still(images(x), images(y), images(x))
+    assert [layer["sheet"] for layer in layers] == [0, 1, 0]
+    assert len(stepper.content["sheets"]) == 2
+    growing = Stepper("Growing", [Axis("t")])
+    for k, pictures in enumerate((x, y, x)):
+        growing.append(Frame("One.", [images(pictures)]), k)
+    assert growing.content["sheets"] == stepper.content["sheets"]
 
 
 @pytest.mark.parametrize("std", [0.5, [0.5, 0.5], [[0.5, 0.5]], [[0.5], [0.5]], [[0.5, 0.5], [0.5, 0.5]]])
@@ -126,7 +182,7 @@ def test_a_hundred_frames_of_a_thousand_points_stay_near_their_raw_size():
 
 
 def test_code_is_small_since_a_page_stores_it_once_for_each_widget():
-    assert len(str(Stepper._esm)) < 24_000
+    assert len(str(Stepper._esm)) < 25_000
     assert len(str(Stepper._css)) < 5_000
 
 
@@ -145,6 +201,8 @@ WRONG_LAYERS = {
     "start and end have shapes (1, 2) and (2, 2)": lambda: arrows(np.zeros((1, 2)), np.zeros((2, 2))),
     "std has shape (3,) for 2 means": lambda: ellipses(np.zeros((2, 2)), np.ones(3)),
     "std has a negative entry, -1": lambda: ellipses(np.zeros((2, 2)), -1),
+    "x has shape (2, 8, 8); pass pictures": lambda: images(np.zeros((2, 8, 8))),
+    "x has values that are not finite": lambda: images(np.full((2, 1, 8, 8), np.nan)),
     "xy has shape ()": lambda: curve(1.0),
     "xy has shape (2,)": lambda: labels([0, 1], ["t"]),
     "texts has 1 strings for 2 rows of xy": lambda: labels(np.zeros((2, 2)), ["t"]),

@@ -7,6 +7,7 @@ from diffusion_lib.show.engine.page import script
 from diffusion_lib.show.engine.tables import (
     ancestral_table,
     ddim_table,
+    euler_table,
     langevin_table,
     network_table,
     process_table,
@@ -16,6 +17,7 @@ from diffusion_lib.show.engine.tables import (
 __all__ = [
     "ancestral_table",
     "ddim_table",
+    "euler_table",
     "langevin_table",
     "network_table",
     "process_table",

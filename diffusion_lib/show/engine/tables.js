@@ -29,6 +29,12 @@ const schedules = {
     const alpha_bar = [1, ...log_sigma.map((l) => logistic(-2 * l))];
     return fromBeta(range(1, T).map((t) => 1 - alpha_bar[t] / alpha_bar[t - 1]));
   },
+
+  straight({ T = 100, end = 0.9999 } = {}) {
+    const t = range(0, T).map((i) => Math.min(i / T, end));
+    const alpha_bar = t.map((t) => (1 - t) ** 2 / ((1 - t) ** 2 + t ** 2));
+    return fromBeta(range(1, T).map((i) => 1 - alpha_bar[i] / alpha_bar[i - 1]));
+  },
 };
 
 /** The variance of q(x_{t−1} | x_t, x_0) and the weights of x_t and x_0 in its mean. */
@@ -42,7 +48,12 @@ function posterior({ alpha, beta, alpha_bar }, t) {
 /** The weights of x_t and of the network's output in its estimate of x_0. */
 function estimate({ signal, noise }, t, predict) {
   if (predict === "x_0") return [0, 1];
-  return predict === "v" ? [signal[t], -noise[t]] : [1 / signal[t], -noise[t] / signal[t]];
+  const both = signal[t] + noise[t];
+  return {
+    eps: [1 / signal[t], -noise[t] / signal[t]],
+    v: [signal[t], -noise[t]],
+    u: [1 / both, -noise[t] / both],
+  }[predict];
 }
 
 /** The variances of the reverse steps, as Diffusion(reverse_var=…) has them. */
@@ -60,8 +71,8 @@ function processTable(schedule, { predict = "eps", weighting = "simple", reverse
   return {
     signal,
     noise,
-    target_x_0: all.map((t) => ({ x_0: 1, eps: 0, v: -noise[t] })[predict]),
-    target_eps: all.map((t) => ({ x_0: 0, eps: 1, v: signal[t] })[predict]),
+    target_x_0: all.map((t) => ({ x_0: 1, eps: 0, v: -noise[t], u: -1 })[predict]),
+    target_eps: all.map((t) => ({ x_0: 0, eps: 1, v: signal[t], u: 1 })[predict]),
     weight: all.map((t) => (t === 0 ? 0 : weighting === "simple" ? 1 : bound(t))),
   };
 }

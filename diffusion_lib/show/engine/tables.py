@@ -7,6 +7,7 @@ target_x_0_t x_0 + target_eps_t ε, and samples by steps x ← x_scale x + outpu
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Annotated, Any
 
 import torch
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from diffusion_lib.contracts import between, checked, descending
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.flow import Flow
 from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.models.networks import LabelledMLP, TimeMLP
 from diffusion_lib.process.posterior import posterior_weights
@@ -58,8 +60,12 @@ def process_table(model: Diffusion) -> Table:
     """
     signal, noise = model.schedule.signal, model.schedule.noise
     zero, one = torch.zeros_like(signal), torch.ones_like(signal)
-    of_x_0, of_eps = {"x_0": (one, zero), "eps": (zero, one), "v": (-noise, signal)}[model.predict]
+    targets = {"x_0": (one, zero), "eps": (zero, one), "v": (-noise, signal), "u": (-one, one)}
+    of_x_0, of_eps = targets[model.predict]
     weight = one
+    if isinstance(model, Flow):  # its network sees the points of the straight path
+        noise = model.schedule.straight_time
+        signal = 1 - noise
     if model.weighting == "bound":
         weight = model.T * model.bound_weight * _estimate(model)[1] ** 2
     weight = torch.cat([zero[:1], weight[1:]])  # there is no step 0
@@ -74,6 +80,7 @@ def _estimate(model: Diffusion) -> tuple[Tensor, Tensor]:
         "x_0": (torch.zeros_like(signal), torch.ones_like(signal)),
         "eps": (1 / signal, -noise / signal),
         "v": (signal, -noise),
+        "u": (1 / (signal + noise), -noise / (signal + noise)),
     }[model.predict]
 
 
@@ -102,6 +109,13 @@ def langevin_table(model: NCSN) -> Table:
         rows.append((t, *(onward * scale for scale in step)))
     rows.append((1, float(1 / signal[1]), float(-noise[1] / signal[1]), 0.0))
     return _columns(rows)
+
+
+@checked
+def euler_table(model: Flow) -> Table:
+    """Euler's steps x ← x + (t′ − t) u of a flow, from x = ε: an entry for each of its `calls`."""
+    times = model.schedule.straight_time.tolist()
+    return _columns([(i, 1.0, times[lower] - times[i], 0.0) for i, lower in pairwise(model.steps)])
 
 
 @checked

@@ -14,6 +14,7 @@ from diffusion_lib.show.widgets.frames import (
 from diffusion_lib.show.widgets.lens import index_lens, lens_panel, lens_table
 from diffusion_lib.show.widgets.live import train_live
 from diffusion_lib.show.widgets.live_run import LiveRun
+from diffusion_lib.show.widgets.pictures import images
 from diffusion_lib.show.widgets.stepper import Stepper
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "arrows",
     "curve",
     "ellipses",
+    "images",
     "index_lens",
     "labels",
     "lens_panel",

@@ -74,9 +74,10 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One kind of mark: made by `points`, `arrows`, `ellipses`, `curve` or `labels`.
+    """One kind of mark: made by `points`, `arrows`, `ellipses`, `curve`, `labels` or `images`.
 
-    Each block is an (n, 2) array of positions in the panel's units; arrows and ellipses have two.
+    Each block is an (n, 2) array of positions in the panel's units; arrows, ellipses and images have two. The
+    `sheet` of images is a PNG, which is drawn from corner to corner.
     """
 
     kind: str
@@ -84,6 +85,7 @@ class Layer:
     panel: int
     blocks: tuple[np.ndarray, ...]
     options: dict[str, Any]
+    sheet: bytes = b""
 
 
 @checked

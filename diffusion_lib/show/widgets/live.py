@@ -23,7 +23,7 @@ from diffusion_lib.show.engine.settings import fits, training_settings
 from diffusion_lib.show.widgets.frames import Axis, Frame, Layer, Panel, curve, points
 from diffusion_lib.show.widgets.live_run import N_POINTS, SEED, LiveRun
 from diffusion_lib.show.widgets.stepper import Stepper
-from diffusion_lib.training import EachLabel, TrainingRun, train
+from diffusion_lib.training import EachLabel, EachNoise, TrainingRun, train
 
 # The Stepper's module, told to begin a training as soon as it is shown.
 EXPORT = "export default {"
@@ -58,8 +58,9 @@ def train_live(
     roll: Standardiser | None = None,
     engine: Literal["torch", "tab"] = "torch",
     labels: EachLabel | None = None,
+    noise: EachNoise | None = None,
 ) -> LiveRun:
-    """Train `model` on points x_0 (n, 2), with their `labels`, by `training.train`, and show how it goes.
+    """Train `model` on points x_0 (n, 2), with their `labels` or `noise`, by `training.train`, and show it.
 
     Before training and `pictures` times during it, more often early on, the view gains a frame with samples
     of the model, and their distance to data from `fresh` (n, generator) → (n, 2), in noise floors, or in the
@@ -67,23 +68,23 @@ def train_live(
     early as in `train`; then the view says why.
 
     In the built book the recorded view lets readers train the same model in their browser, where the engine
-    can: a `Diffusion` or an `NCSN` with a `TimeMLP`, a `ConditionalDiffusion` with a `LabelledMLP`. It then
-    draws fresh Swiss rolls, if x_0 is one in the standard units `roll`; else from some thousand points of
-    x_0. With `engine="tab"` a notebook trains so, too: the cell ends at once, and the model has its new
-    weights when the view says that it is trained.
+    can: a `Diffusion`, an `NCSN` or a `Flow` with a `TimeMLP`, a `ConditionalDiffusion` with a
+    `LabelledMLP`. It then draws fresh Swiss rolls, if x_0 is one in the standard units `roll`; else from some
+    thousand points of x_0. With `engine="tab"` a notebook trains so, too: the cell ends at once, and the
+    model has its new weights when the view says that it is trained.
     """
     moments = picture_steps(steps, pictures)
     in_reach = fits(model, batch_size)
     if engine == "tab" and not in_reach:
         raise ValueError(
-            "engine = 'tab' trains a Diffusion or an NCSN with a TimeMLP, or a ConditionalDiffusion with a "
-            "LabelledMLP, of a width that is a multiple of 4 up to 128, on batches of up to 16,384; pass "
-            "engine='torch' for this one"
+            "engine = 'tab' trains a Diffusion, an NCSN or a Flow with a TimeMLP, or a ConditionalDiffusion "
+            "with a LabelledMLP, of a width that is a multiple of 4 up to 128, on batches of up to 16,384; "
+            "pass engine='torch' for this one"
         )
     camera = _Camera(model, x_0, fresh, steps, TabTrainer if engine == "tab" else Stepper)
     training = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
     if engine == "tab":
-        camera.let_readers_train(x_0, training, roll, labels)
+        camera.let_readers_train(x_0, training, roll, labels, noise)
         camera.live.view.fill(camera.live)
         display(camera.live.view)
         return camera.live
@@ -98,12 +99,12 @@ def train_live(
             if len(run.losses) in moments:
                 camera.shoot(run)
 
-        run = train(model, x_0, steps, batch_size, learning_rate, generator, on_step, labels)
+        run = train(model, x_0, steps, batch_size, learning_rate, generator, on_step, labels, noise)
     if run.stopped:
         camera.shoot(run)
     camera.live.run = run
     if in_reach:  # for the page alone, so it comes last: each picture sends again what the view has
-        camera.let_readers_train(x_0, training, roll, labels)
+        camera.let_readers_train(x_0, training, roll, labels, noise)
     return camera.live
 
 
@@ -181,13 +182,18 @@ class _Camera:
         self.live = LiveRun(TrainingRun(), view, model)
 
     def let_readers_train(
-        self, x_0: Tensor, training: dict[str, Any], roll: Standardiser | None, labels: Tensor | None
+        self,
+        x_0: Tensor,
+        training: dict[str, Any],
+        roll: Standardiser | None,
+        labels: Tensor | None,
+        noise: Tensor | None,
     ) -> None:
         """Give the recorded view what the page needs to train the model itself: see `live.js`."""
         at = [0, *sorted(picture_steps(self.steps, TAB_PICTURES))]
         states = not isinstance(self.model, NCSN)  # of which there are hundreds, at a few levels
         pictures = {"at": at, "points": N_POINTS, "seed": SEED, "states": states}
-        settings = training_settings(self.model, x_0, training, pictures, roll, labels)
+        settings = training_settings(self.model, x_0, training, pictures, roll, labels, noise)
         trainer = {"settings": settings, "unit": self.unit, "has_floor": self.has_floor}
         self.live.view.content = {**self.live.view.content, "trainer": trainer}
 

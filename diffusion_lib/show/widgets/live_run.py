@@ -12,6 +12,7 @@ from diffusion_lib.conditioning.guidance import Guided
 from diffusion_lib.contracts import Count, Index, a, at_least, between, checked, list_of, some
 from diffusion_lib.models.conditional import ConditionalDiffusion
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.flow import Flow
 from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.show.widgets.frames import Axis, Frame, Layer, arrows, points
 from diffusion_lib.show.widgets.stepper import Stepper
@@ -96,8 +97,9 @@ class LiveRun:
         """
         self.need_pictures()
         a(Diffusion)(self.model, "the trained model", {})
-        if isinstance(self.model, NCSN):
-            raise ValueError("the trained model, an NCSN, takes no reverse steps; pass a Diffusion")
+        if isinstance(self.model, Flow | NCSN):
+            kind = type(self.model).__name__
+            raise ValueError(f"the trained model, {kind}, takes no reverse steps; pass a Diffusion")
         sigma, T = self.model.schedule.sigma, self.model.T
         text = "At t = {} the noise is {:.2g} times the signal, and the guesses lie {{away}} away on average."
         texts = [text.format(t, sigma[t]) for t in range(T, 0, -1)] + ["At t = 0: the samples."]

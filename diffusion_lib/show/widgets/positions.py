@@ -15,7 +15,8 @@ def as_array(values: Any) -> np.ndarray:
     return np.asarray(values.detach().cpu() if hasattr(values, "detach") else values, dtype=np.float64)
 
 
-def _numbers(value: Any, name: str) -> np.ndarray:
+def numbers_in(value: Any, name: str) -> np.ndarray:
+    """The value as an array; ValueError for what has no numbers."""
     try:
         return as_array(value)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -26,7 +27,7 @@ def positions(like: str = ""):
     """Points of the plane, in any form, as many as the argument `like` has."""
 
     def rule(value: Any, name: str, given: Mapping[str, Any]) -> None:
-        shape = _numbers(value, name).shape
+        shape = numbers_in(value, name).shape
         if len(shape) != 2 or shape[1] != 2:
             fix = f"{name}.T" if len(shape) == 2 and shape[0] == 2 else f"{name} as rows (x, y)"
             raise ValueError(f"{name} has shape {shape}; points are rows, (n, 2): pass {fix}")
@@ -39,7 +40,7 @@ def positions(like: str = ""):
 
 def spread(value: Any, name: str, given: Mapping[str, Any]) -> None:
     """Standard deviations for the argument `mean`: one, one for each row, or one for each coordinate."""
-    radius, n = _numbers(value, name), len(as_array(given["mean"]))
+    radius, n = numbers_in(value, name), len(as_array(given["mean"]))
     if radius.shape not in [(), (1,), (n,), (1, 1), (1, 2), (n, 1), (n, 2)]:
         raise ValueError(f"{name} has shape {radius.shape} for {n} means; pass a number, ({n},) or ({n}, 2)")
     if (radius < 0).any():

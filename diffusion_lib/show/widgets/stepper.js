@@ -1,7 +1,7 @@
 // The Stepper's view. It draws recorded frames and steps through them, knowing nothing of what they show.
 
 const MISSING = -32768, LARGEST = 32767, BOXES = 3; // as in stepper.py
-const KINDS = ["points", "arrows", "ellipses", "curve", "labels"];
+const KINDS = ["points", "arrows", "ellipses", "curve", "labels", "images"];
 const ROLES = ["data", "model", "noise", "accent", "text", "quiet", "ground", "edge"];
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const REST = 1.5; // seconds that a looping widget rests on its last frame
@@ -234,6 +234,14 @@ class Plot {
     texts.forEach((text, i) => context.fillText(text, xy[2 * i], xy[2 * i + 1])); // draws nothing at NaN
   }
 
+  /** A sheet of pictures from corner to corner, each pixel with sharp edges. */
+  images(context, { sheet }, upper, lower) {
+    const picture = this.sheets[sheet];
+    if (!picture.complete || !picture.naturalWidth) return; // the view draws again when it has come
+    context.imageSmoothingEnabled = false;
+    context.drawImage(picture, upper[0], upper[1], lower[0] - upper[0], lower[1] - upper[1]);
+  }
+
   /** Where a position on the x axis (k = 0) or the y axis lies on the canvas. */
   #along(k, at) {
     const { left, top, w, h } = this.box, [low, high] = [this.panel.x, this.panel.y][k];
@@ -301,13 +309,23 @@ class View {
     // A copy: a DataView may start at an odd byte, where no Int16Array can.
     const from = bytes.byteOffset ?? 0;
     this.data = new Int16Array((bytes.buffer ?? bytes).slice(from, from + bytes.byteLength));
+    const known = this.sheets ?? [];
+    this.sheets = (this.content.sheets ?? []).map((text, i) => (known[i]?.text === text ? known[i] : this.#sheet(text)));
+  }
+
+  /** A sheet of pictures, which comes when the browser has decoded it. */
+  #sheet(text) {
+    const picture = Object.assign(new Image(), { text, onload: () => this.draw() });
+    picture.src = `data:image/png;base64,${text}`;
+    return picture;
   }
 
   /** Refuse a recording that was cut short or altered, before anything of it is shown. */
   check() {
     const { axes, panels, background, frames, start } = this.content, pairs = this.data.length / 2;
-    const whole = ({ kind, panel, n, at }) =>
-      KINDS.includes(kind) && panels[panel] && n >= 0 && at.length && at.every((i) => i >= 0 && i + n <= pairs);
+    const whole = ({ kind, panel, n, at, sheet = 0 }) =>
+      KINDS.includes(kind) && panels[panel] && n >= 0 && at.length && at.every((i) => i >= 0 && i + n <= pairs) &&
+      (kind !== "images" || this.sheets[sheet]);
     const layers = [background, ...frames.map((frame) => frame.layers)].flat();
     const product = axes.reduce((n, axis) => n * axis.values.length, 1);
     if (frames.length !== product || start.length !== axes.length || !layers.every(whole)) {
@@ -552,6 +570,7 @@ class View {
     const part = lessMotion.matches ? 0 : this.part;
     this.plots.forEach((plot, p) => {
       const mine = (layer) => layer.panel === p;
+      plot.sheets = this.sheets;
       plot.draw(this.data, background.filter(mine), now.filter(mine), next?.filter(mine), part, this.colours);
     });
     this.root.dataset.drawn = "true";

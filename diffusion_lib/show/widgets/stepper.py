@@ -1,5 +1,6 @@
 """The Stepper: a widget that steps through recorded frames, in a notebook and in the built page."""
 
+import base64
 import math
 from collections.abc import Sequence
 from numbers import Integral
@@ -74,7 +75,8 @@ class Stepper(anywidget.AnyWidget):
     `fps` is the number of frames a second.
 
     The whole picture is in two synced traits, `content` (JSON) and `coordinates` (int16 pairs), so it is
-    drawn with or without a kernel. Positions that occur in several layers or frames are stored once.
+    drawn with or without a kernel. Positions and sheets of images that occur in several layers or frames are
+    stored once.
 
     Raises `ValueError`, naming the argument, when the number of frames is not the product of the axes'
     lengths, when a layer names a panel that is not there, or when `start`, `fps` or the number of axes is out
@@ -105,6 +107,7 @@ class Stepper(anywidget.AnyWidget):
             "axes": [{"name": axis.name, "values": [str(value) for value in axis.values]} for axis in axes],
             "background": self._packer.layers(background, "background"),
             "frames": [self._packer.frame(frame, f"frames[{i}]") for i, frame in enumerate(frames)],
+            "sheets": list(self._packer.sheets),
             "start": list(map(int, start if isinstance(start, list | tuple) else [start] * len(axes))),
             "autoplay": autoplay,
             "fps": float(fps),
@@ -127,6 +130,7 @@ class Stepper(anywidget.AnyWidget):
             **self.content,
             "axes": [{"name": axes[0]["name"], "values": [*axes[0]["values"], str(value)]}],
             "frames": [*frames, packed],
+            "sheets": list(self._packer.sheets),
             "start": [len(frames)],
         }
         with self.hold_sync():  # one message, so that no view sees a frame before its coordinates
@@ -147,6 +151,7 @@ class _Packer:
     def __init__(self, panels: Sequence[Panel]) -> None:
         self.panels = list(panels)
         self.data = bytearray()
+        self.sheets: list[str] = []
         self._where: dict[bytes, int] = {}
 
     def frame(self, frame: Frame, name: str) -> dict[str, Any]:
@@ -156,7 +161,10 @@ class _Packer:
         return {"text": frame.text, "layers": self.layers(frame.layers, name)}
 
     def layers(self, layers: Sequence[Layer], name: str) -> list[dict[str, Any]]:
-        """Layers as JSON: kind, role, panel, number n of positions, where each block starts, and options."""
+        """Layers as JSON: kind, role, panel, number n of positions, where each block starts, and options.
+
+        Images have the number of their sheet, too.
+        """
         last = len(self.panels) - 1
         for layer in layers:
             if not 0 <= layer.panel <= last:
@@ -166,7 +174,15 @@ class _Packer:
     def _layer(self, layer: Layer) -> dict[str, Any]:
         blocks = [quantise(block, self.panels[layer.panel]).tobytes() for block in layer.blocks]
         described = {"kind": layer.kind, "role": layer.role, "panel": layer.panel, "n": len(layer.blocks[0])}
-        return {**described, "at": [self._place(block) for block in blocks], **layer.options}
+        sheet = {"sheet": self._sheet(layer.sheet)} if layer.sheet else {}
+        return {**described, "at": [self._place(block) for block in blocks], **layer.options, **sheet}
+
+    def _sheet(self, png: bytes) -> int:
+        """The number of a sheet; one seen before is not stored again."""
+        text = base64.b64encode(png).decode()
+        if text not in self.sheets:
+            self.sheets.append(text)
+        return self.sheets.index(text)
 
     def _place(self, block: bytes) -> int:
         """Where the block starts, counted in coordinate pairs; a block seen before is not stored again."""
