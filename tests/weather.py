@@ -35,6 +35,7 @@ MODULES = {name for name in NAMES if not name.startswith("contracts") and not na
 # What checks nothing, and why.
 TRUSTED = {
     "experiments": "run by make results and by chapters, with cases of their own",
+    "data.faces.face_layer": "called by draw_faces and nearest_face, with what they have",
     "data.images.Digits": "a record that digits fills in",
     "data.images.folder": "reads files: data/test_images.py",
     "measure.evaluation.Figure": "a record that the library fills in",
