@@ -21,7 +21,7 @@ ROWS = (
     {"conditioning.inpainting"},
     {"conditioning.particles"},
     {"training", "measure.evaluation", "measure.drawable"},
-    {"measure.images"},
+    {"measure.pictures"},
     {"experiments.record"},
     {"experiments.score", "experiments.conditions"},
     {"show.engine"},

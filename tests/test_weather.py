@@ -42,7 +42,7 @@ from weather_widgets import WIDGETS
 
 from diffusion_lib import data
 from diffusion_lib.conditioning import Guided, NoisyClassifier, SeenThrough, TiltedSteps, reconstruction
-from diffusion_lib.measure import images
+from diffusion_lib.measure import pictures
 from diffusion_lib.models import hvae, networks, unet
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.flow import Flow
@@ -78,7 +78,7 @@ def rows_of(name, columns):
 
 
 def features(s):
-    return images.picture_features("digits")
+    return pictures.picture_features("digits")
 
 
 def digit_levels(n):
@@ -271,15 +271,15 @@ CALLS = {
     "models.diffusion.Diffusion.loss": Call(scalar, Setting.diffusion),
     "models.diffusion.Diffusion.squared_error": Call(rows("x_0"), Setting.diffusion),
     "models.diffusion.Diffusion.bound_term": Call(rows("x_0"), Setting.diffusion),
-    "measure.images.PictureFeatures": Call(is_a(nn.Module), arguments=KIND),
-    "measure.images.PictureFeatures.forward": Call(rows_of("levels", 64), features, DIGITS, passes=True),
-    "measure.images.PictureFeatures.answers": Call(rows_of("levels", 10), features, DIGITS, passes=True),
-    "measure.images.picture_features": Call(is_a(nn.Module), arguments=KIND),
-    "measure.images.frechet_distance": Call(is_a(float), arguments=SETS),
-    "measure.images.nearest_distances": Call(lambda a: (len(a.x), a.k), arguments=SETS | {
+    "measure.pictures.PictureFeatures": Call(is_a(nn.Module), arguments=KIND),
+    "measure.pictures.PictureFeatures.forward": Call(rows_of("levels", 64), features, DIGITS, passes=True),
+    "measure.pictures.PictureFeatures.answers": Call(rows_of("levels", 10), features, DIGITS, passes=True),
+    "measure.pictures.picture_features": Call(is_a(nn.Module), arguments=KIND),
+    "measure.pictures.frechet_distance": Call(is_a(float), arguments=SETS),
+    "measure.pictures.nearest_distances": Call(lambda a: (len(a.x), a.k), arguments=SETS | {
         "points": tensors(8, 2), "k": count(1, 8)}),
-    "measure.images.share_copied": Call(is_a(float), arguments=SETS | {"train": tensors(8, 2)}),
-    "measure.images.evaluate_pictures": Call(is_a(dict), arguments=KIND | {
+    "measure.pictures.share_copied": Call(is_a(float), arguments=SETS | {"train": tensors(8, 2)}),
+    "measure.pictures.evaluate_pictures": Call(is_a(dict), arguments=KIND | {
         name: digit_levels(n) for name, n in {"x": 5, "train": 6, "held_out": 4}.items()}),
     "measure.drawable.nearest_face": Call(is_a(tuple), arguments=FACES),
     "measure.drawable.drawable_share": Call(is_a(float), arguments=FACES),

@@ -12,7 +12,7 @@ from support import K, normal, refused, seeded
 from diffusion_lib.data import digits, face_parts, pixel_faces
 from diffusion_lib.data.faces import PARTS, draw_faces
 from diffusion_lib.measure.evaluation import Figure
-from diffusion_lib.measure.images import (
+from diffusion_lib.measure.pictures import (
     FEATURES,
     evaluate_pictures,
     frechet_distance,
@@ -130,6 +130,15 @@ def test_a_copy_is_three_times_nearer_to_one_picture_than_to_any_other():
     assert share_copied(torch.cat([at(0.5), at(2.0)]), train) == 0.5
     with refused("train has 1 picture; pass at least 2"):
         share_copied(at(0.0), train[:1])
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_by_chance_a_third_to_the_dimension_are_copies(dim):
+    """Of evenly scattered points: the nearest divides the ball to the second nearest evenly, by volume."""
+    n, share = 3000, 3.0**-dim
+    train, x = torch.rand(n, dim, generator=seeded(1)), 0.2 + 0.6 * torch.rand(n, dim, generator=seeded(2))
+    # Neighbours share their training points, so the shares scatter more than those of n draws: by 2 at most.
+    assert abs(share_copied(x, train) - share) < 2 * K * math.sqrt(share * (1 - share) / n)
 
 
 # --- all together
