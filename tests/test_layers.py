@@ -12,7 +12,7 @@ ROWS = (
     {"data.images", "process.forward", "process.posterior", "process.score"},
     {"solvers.steps"},
     {"solvers.ode", "solvers.langevin"},
-    {"models.networks", "models.unet", "models.oracle"},
+    {"models.networks", "models.unet", "models.oracle", "models.patches"},
     {"models.chain"},
     {"models.vae", "models.hvae", "models.reverse", "models.diffusion"},
     {"models.conditional", "models.ncsn", "models.flow"},

@@ -47,6 +47,7 @@ from diffusion_lib.models import hvae, networks, unet
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.flow import Flow
 from diffusion_lib.models.ncsn import NCSN
+from diffusion_lib.models.patches import PatchDenoiser
 from diffusion_lib.process.gaussians import Gaussian
 from diffusion_lib.process.schedules import Schedule
 from diffusion_lib.process.score import ScoreAt
@@ -114,6 +115,19 @@ def seen_through(s):
 
 def flow(s):
     return Flow(s.network(), s.schedule)
+
+
+def some_pictures(s):
+    good = s.normal(s.n, 2, 4, 5)
+    return [good], [good[0], good[:0], good / 0, good.long(), good.tolist(), None, "x", 3]
+
+
+def sides(s):
+    return [1, 3], [0, 2, -1, 2.5, None, "3"]
+
+
+def patch_denoiser(s):
+    return PatchDenoiser(s.normal(4, 2, 4, 5))
 
 
 def calls(s):
@@ -407,6 +421,8 @@ CALLS = {
     "process.score.denoising_loss": Call(rows("x_0")),
     "process.score.implicit_loss": Call(rows("z")),
     "models.ncsn.NCSN": Call(is_a(NCSN)),
+    "models.patches.PatchDenoiser": Call(is_a(nn.Module), arguments={"points": some_pictures, "size": sides}),
+    "models.patches.PatchDenoiser.forward": Call(same("z"), patch_denoiser, {"z": some_pictures}),
     "models.flow.Flow": Call(is_a(Flow), arguments={"calls": calls}),
     "models.flow.Flow.steps": Call(is_a(list), flow),
     "models.flow.Flow.loss": Call(scalar, flow, {"noise": tensors(-1, 2)}),

@@ -59,6 +59,8 @@ TRUSTED = {
     "show.widgets.frames.Layer": "a record that points, arrows, ellipses, curve and labels fill in",
     "show.widgets.live_run.LiveRun": "a record that train_live fills in",
     "show.widgets.live.TabTrainer": "a Stepper that train_live makes",
+    "show.widgets.camera.Camera": "made by train_live, with what it has checked",
+    "show.widgets.picture_camera": "made by train_live, with what it has checked",
     "show.widgets.live.script": "takes nothing",
     "show.widgets.stepper.quantise": "gets what points, arrows, … and Panel have checked",
     "show.widgets.stepper.dequantise": "gets what quantise gave",

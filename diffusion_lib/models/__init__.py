@@ -12,6 +12,7 @@ conditional chapter 7: one network for all labels, and for none
 checkpoints models as files, with their settings
 flow        chapter 9: the velocity of straight paths from data to noise
 oracle      the exact denoiser of a data set, or of a law by quadrature
+patches     the best denoiser that sees only a patch around each pixel
 """
 
 from diffusion_lib.models.chain import ReverseChain
@@ -29,6 +30,7 @@ from diffusion_lib.models.networks import (
     mlp,
 )
 from diffusion_lib.models.oracle import ExactDenoiser
+from diffusion_lib.models.patches import PatchDenoiser
 from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
 from diffusion_lib.models.unet import UNet
 from diffusion_lib.models.vae import VAE
