@@ -14,7 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -48,7 +48,16 @@ class Recipe:
     learning_rate: float
     ema: float
     samples: int  # to be scored
+    most_floors: float  # that the Fréchet distance may be
     searched: int = 0  # for which the nearest drawable face is looked for
+
+
+def described(recipe: Recipe) -> dict[str, object]:
+    """A recipe in numbers and words."""
+    return {name: value for name, value in asdict(recipe).items() if name != "data"} | {
+        "data": recipe.data.__name__,
+        "widths": list(recipe.widths),
+    }
 
 
 def divided_digits() -> tuple[Tensor, Tensor]:
@@ -64,8 +73,8 @@ def divided_faces() -> tuple[Tensor, Tensor]:
 
 
 RECIPES = {
-    "digits": Recipe(divided_digits, 16, (32, 64), 1200, 128, 3e-3, 0.995, 1437),
-    "faces": Recipe(divided_faces, 255, (32, 64, 64), 6000, 64, 2e-3, 0.998, 1000, 200),
+    "digits": Recipe(divided_digits, 16, (32, 64), 2400, 128, 3e-3, 0.995, 1437, 1.4),
+    "faces": Recipe(divided_faces, 255, (32, 64, 64), 6000, 64, 2e-3, 0.998, 1000, 1.3, 200),
 }
 
 
@@ -123,6 +132,7 @@ def main(name: str, seed: int | None = None) -> None:
         record = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
         record[name] = {
             "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "recipe": described(RECIPES[name]),
             "seconds": round(seconds),
             "scores": {k: [round(v.model, 4), round(v.floor, 4)] for k, v in found.items()},
         }
