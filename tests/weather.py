@@ -49,6 +49,7 @@ TRUSTED = {
     "models.chain.CarriesSchedule": "PyTorch calls its methods",
     "solvers.steps.blocks": "called by samplers, with what they have",
     "solvers.steps.in_blocks": "called by samplers, with what they have",
+    "solvers.steps.rows_in_hand": "takes nothing",
     "solvers.steps.drawn_back": "called by samplers, with what they have",
     "solvers.steps.evaluating": "takes anything, and sets the mode of modules",
     "conditioning.guidance.slope": "called by guided denoisers, with what they have",
