@@ -73,7 +73,7 @@ def divided_faces() -> tuple[Tensor, Tensor]:
 
 
 RECIPES = {
-    "digits": Recipe(divided_digits, 16, (32, 64), 2400, 128, 3e-3, 0.995, 1437, 1.4),
+    "digits": Recipe(divided_digits, 16, (32, 64), 2400, 128, 3e-3, 0.995, 1437, 1.5),
     "faces": Recipe(divided_faces, 255, (32, 64, 64), 6000, 64, 2e-3, 0.998, 1000, 1.3, 200),
 }
 
@@ -126,17 +126,23 @@ def main(name: str, seed: int | None = None) -> None:
         print(f"{name}, seed {seed or 0}: {figure}: {value.model:.3f}, floor {value.floor:.3f}", flush=True)
     print(f"{name}: {seconds:.0f} s of one core, {seconds / RECIPES[name].steps:.3f} a step")
     if seed is None:
-        WEIGHTS.mkdir(exist_ok=True)
-        path, kept = WEIGHTS / f"{name}.safetensors", WEIGHTS / "weights.json"
-        save(model, path)
-        record = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-        record[name] = {
-            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-            "recipe": described(RECIPES[name]),
-            "seconds": round(seconds),
-            "scores": {k: [round(v.model, 4), round(v.floor, 4)] for k, v in found.items()},
-        }
-        kept.write_text(json.dumps(dict(sorted(record.items())), indent=1) + "\n", encoding="utf-8")
+        keep(name, model, seconds, found)
+
+
+def keep(name: str, model: Diffusion, seconds: float, found: dict[str, Figure]) -> None:
+    """Write a model into its file, and its hash, recipe and scores into the record."""
+    WEIGHTS.mkdir(exist_ok=True)
+    path, kept = WEIGHTS / f"{name}.safetensors", WEIGHTS / "weights.json"
+    save(model, path)
+    record = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    record[name] = {
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "recipe": described(RECIPES[name]),
+        "seconds": round(seconds),
+        "scores": {k: [round(v.model, 4), round(v.floor, 4)] for k, v in found.items()},
+    }
+    text = json.dumps(dict(sorted(record.items())), indent=1, ensure_ascii=False)
+    kept.write_text(text + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
