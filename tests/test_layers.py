@@ -15,7 +15,7 @@ ROWS = (
     {"models.networks", "models.unet", "models.oracle", "models.patches"},
     {"models.chain"},
     {"models.vae", "models.hvae", "models.reverse", "models.diffusion"},
-    {"models.conditional", "models.ncsn", "models.flow"},
+    {"models.conditional", "models.ncsn", "models.flow", "models.distilled"},
     {"models.checkpoints"},
     {"conditioning.guidance", "conditioning.tilting"},
     {"conditioning.inpainting"},
@@ -23,7 +23,8 @@ ROWS = (
     {"training", "measure.evaluation", "measure.drawable"},
     {"measure.pictures"},
     {"experiments.record"},
-    {"experiments.score", "experiments.conditions"},
+    {"experiments.score", "experiments.conditions", "experiments.fewer_steps"},
+    {"experiments.flows"},
     {"show.engine"},
     {"show.plots", "show.widgets"},
 )

@@ -9,6 +9,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -45,6 +46,7 @@ from diffusion_lib.conditioning import Guided, NoisyClassifier, SeenThrough, Til
 from diffusion_lib.measure import pictures
 from diffusion_lib.models import hvae, networks, unet
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.distilled import ConsistencyStudent, PairStudent, ProgressiveStudent
 from diffusion_lib.models.flow import Flow
 from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.models.patches import PatchDenoiser
@@ -128,6 +130,43 @@ def sides(s):
 
 def patch_denoiser(s):
     return PatchDenoiser(s.normal(4, 2, 4, 5))
+
+
+def pupil(s):
+    return PairStudent(s.network(), s.schedule)
+
+
+def two(values):
+    """The same for a schedule of at least two steps, which students need."""
+    return lambda s: values(replace(s, T=max(s.T, 2)))
+
+
+def from_noise(s):
+    """Steps of a sampler: they fall, and begin at T."""
+    good = [[s.T], [s.T, 1], list(range(s.T, 0, -1))]
+    return good, [[], [s.T + 1], [s.T - 1], [s.T, s.T], 3, "x", [1.5]]
+
+
+def pairs_of_steps(s):
+    return [[s.T, 1], [s.T, s.T - 1]], [[s.T], [], [s.T + 1, 1], [s.T - 1, 1], 3, "x"]
+
+
+STUDENT = {
+    "teacher": two(lambda s: ([s.diffusion().denoise, posterior_steps(s).denoise], [3, "x"])),
+    "steps": two(from_noise),
+    "schedule": two(lambda s: ([s.schedule], [None, 3])),
+    "network": two(lambda s: ([s.network()], [])),
+}
+
+
+@two
+def progressive(s):
+    return ProgressiveStudent(s.network(), s.schedule, s.diffusion().denoise, [s.T, 1])
+
+
+def consistent(s, least=2):
+    s = replace(s, T=max(s.T, least))
+    return ConsistencyStudent(s.network(), s.schedule, s.diffusion().denoise, [s.T])
 
 
 def calls(s):
@@ -423,6 +462,21 @@ CALLS = {
     "models.ncsn.NCSN": Call(is_a(NCSN)),
     "models.patches.PatchDenoiser": Call(is_a(nn.Module), arguments={"points": some_pictures, "size": sides}),
     "models.patches.PatchDenoiser.forward": Call(same("z"), patch_denoiser, {"z": some_pictures}),
+    "models.distilled.Student.T": Call(is_a(int), pupil),
+    "models.distilled.Student.answer": Call(same("x_t"), pupil),
+    "models.distilled.Student.trajectory": Call(lambda a: (2, a.n, 2), pupil),
+    "models.distilled.Student.sample": Call(drawn, pupil),
+    "models.distilled.Student.ends": Call(same("x_T"), pupil),
+    "models.distilled.Student": Call(is_a(nn.Module), arguments=STUDENT),
+    "models.distilled.ProgressiveStudent": Call(
+        is_a(nn.Module), arguments=STUDENT | {"steps": two(pairs_of_steps)}),
+    "models.distilled.ProgressiveStudent.loss": Call(scalar, progressive),
+    "models.distilled.PairStudent": Call(is_a(nn.Module)),
+    "models.distilled.PairStudent.loss": Call(scalar, pupil, {"noise": tensors(-1, 2)}),
+    "models.distilled.ConsistencyStudent": Call(
+        is_a(nn.Module), arguments=STUDENT | {"decay": number(0, 0.95)}),
+    "models.distilled.ConsistencyStudent.answer": Call(same("x_t"), lambda s: consistent(s, 1)),
+    "models.distilled.ConsistencyStudent.loss": Call(scalar, consistent),
     "models.flow.Flow": Call(is_a(Flow), arguments={"calls": calls}),
     "models.flow.Flow.steps": Call(is_a(list), flow),
     "models.flow.Flow.loss": Call(scalar, flow, {"noise": tensors(-1, 2)}),
