@@ -17,6 +17,7 @@ import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from support import seeded
 from torch import Tensor, nn
 from weather import (
     ARGUMENTS,
@@ -42,9 +43,10 @@ from weather_widgets import WIDGETS
 
 from diffusion_lib import data
 from diffusion_lib.conditioning import Guided, NoisyClassifier, SeenThrough, TiltedSteps, reconstruction
+from diffusion_lib.measure import pictures
 from diffusion_lib.measure.coding import IndexCoder, UniversalCoder
 from diffusion_lib.measure.likelihood import Blurred
-from diffusion_lib.models import hvae, networks
+from diffusion_lib.models import hvae, networks, unet
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.distilled import ConsistencyStudent, PairStudent, ProgressiveStudent
 from diffusion_lib.models.flow import Flow
@@ -56,6 +58,13 @@ from diffusion_lib.process.score import ScoreAt
 from diffusion_lib.solvers.steps import AtSteps, PosteriorSteps
 from diffusion_lib.training import TrainingRun
 
+MIXED = (  # what gives tensors of several types, or whole numbers
+    "data.planes.labelled_swiss_roll",
+    "data.planes.roll_quadrature",
+    "data.faces.face_parts",
+    "data.images.digits",
+    "measure.drawable.nearest_face",
+)
 CASES = 24  # for each function
 PHASES = (Phase.generate, Phase.shrink)
 FIX = re.compile(r"[;:,] .*\b(pass|take|choose|remove|reshape|give|make|build|must|needs?)\b", re.DOTALL)
@@ -63,6 +72,28 @@ FIX = re.compile(r"[;:,] .*\b(pass|take|choose|remove|reshape|give|make|build|mu
 
 def fitted(s):
     return data.Standardiser(s.normal(2), 0.5)
+
+
+def pixel_scale(s):
+    return data.PixelScale(16)
+
+
+def rows_of(name, columns):
+    return lambda a: (len(getattr(a, name)), columns)
+
+
+def features(s):
+    return pictures.picture_features("digits")
+
+
+def digit_levels(n):
+    """Levels of n pictures as digits have them, in float32."""
+
+    def values(s):
+        x = torch.randint(17, (n, 1, 8, 8), generator=seeded(s.seed)).float()
+        return [x, x.clone()], [x.long(), x.double(), x[:0], x[0], x[:, :, :4], x.tolist(), None, "x", 3]
+
+    return values
 
 
 def noise(s):
@@ -262,6 +293,13 @@ UNTOLD = {
 }
 LABELLED = {"network": things(Setting.labelled)}
 SETS = {"x": tensors(9, 2), "y": tensors(8, 2)}
+DIGITS = {"levels": lambda s: digit_levels(3)(s)}
+FACES = {
+    "levels": lambda s: ([data.pixel_faces(2, seeded(s.seed))], tensors(-1, 3, 16)(s)[1]),
+    "starts": count(5), "sweeps": count(1, 2), "steps": count(16),
+    "seed": lambda s: ([0], [-1, 2.5, None, "1"]),
+}  # fmt: skip
+KIND = {"kind": choice("digits")}
 DENOISED = {  # no network of whole steps; points of the denoiser's own shape
     "denoiser": lambda s: ([oracle(s)], [None, 3, "x", [], torch.ones(2)]),
     **dict.fromkeys(("z", "x_0"), lambda s: (POINTS(s)[0], [x for x in POINTS(s)[1] if np.ndim(x) != 3])),
@@ -284,6 +322,17 @@ CALLS = {
     "data.planes.labelled_swiss_roll": Call(is_a(tuple)),
     "data.planes.roll_curve": Call(drawn),
     "data.planes.roll_quadrature": Call(is_a(tuple)),
+    "data.faces.face_parts": Call(lambda a: (a.n, 14)),
+    "data.faces.draw_faces": Call(lambda a: (len(a.parts), 3, 16, 16)),
+    "data.faces.describe_faces": Call(is_a(list)),
+    "data.faces.caption": Call(is_a(str)),
+    "data.images.digits": Call(is_a(tuple)),
+    "data.images.pixel_faces": Call(lambda a: (a.n, 3, 16, 16)),
+    "data.images.photo_patches": Call(lambda a: (a.n, 3, a.size, a.size)),
+    "data.units.PixelScale": Call(is_a(data.PixelScale), arguments={"mean": number(None, 3.0)}),
+    "data.units.PixelScale.fit": Call(is_a(data.PixelScale), arguments={"levels": tensors(5, 2)}),
+    "data.units.PixelScale.__call__": Call(same("levels"), pixel_scale, passes=True),
+    "data.units.PixelScale.undo": Call(same("x"), pixel_scale, passes=True),
     "data.units.Standardiser": Call(is_a(data.Standardiser), arguments={"mean": tensors(2)}),
     "data.units.Standardiser.fit": Call(is_a(data.Standardiser), arguments={"x": tensors(5, 2)}),
     "data.units.Standardiser.__call__": Call(rows("x", 2), fitted, passes=True),
@@ -295,6 +344,18 @@ CALLS = {
     "models.diffusion.Diffusion.loss": Call(scalar, Setting.diffusion),
     "models.diffusion.Diffusion.squared_error": Call(rows("x_0"), Setting.diffusion),
     "models.diffusion.Diffusion.bound_term": Call(rows("x_0"), Setting.diffusion),
+    "measure.pictures.PictureFeatures": Call(is_a(nn.Module), arguments=KIND),
+    "measure.pictures.PictureFeatures.forward": Call(rows_of("levels", 64), features, DIGITS, passes=True),
+    "measure.pictures.PictureFeatures.answers": Call(rows_of("levels", 10), features, DIGITS, passes=True),
+    "measure.pictures.picture_features": Call(is_a(nn.Module), arguments=KIND),
+    "measure.pictures.frechet_distance": Call(is_a(float), arguments=SETS),
+    "measure.pictures.nearest_distances": Call(lambda a: (len(a.x), a.k), arguments=SETS | {
+        "points": tensors(8, 2), "k": count(1, 8)}),
+    "measure.pictures.share_copied": Call(is_a(float), arguments=SETS | {"train": tensors(8, 2)}),
+    "measure.pictures.evaluate_pictures": Call(is_a(dict), arguments=KIND | {
+        name: digit_levels(n) for name, n in {"x": 5, "train": 6, "held_out": 4}.items()}),
+    "measure.drawable.nearest_face": Call(is_a(tuple), arguments=FACES),
+    "measure.drawable.drawable_share": Call(is_a(float), arguments=FACES),
     "measure.evaluation.sliced_wasserstein": Call(is_a(float)),
     "measure.evaluation.energy_distance": Call(is_a(float)),
     "measure.evaluation.classifier_accuracy": Call(is_a(float), arguments=SETS),
@@ -354,6 +415,13 @@ CALLS = {
     "models.networks.HeadPerStep.forward": Call(rows("x_t", 4), Setting.heads, passes=True),
     "models.networks.LabelledMLP": Call(is_a(nn.Module)),
     "models.networks.LabelledMLP.forward": Call(rows("x_t", 2), Setting.labelled, passes=True),
+    "models.unet.UNet": Call(is_a(nn.Module), arguments={
+        "shape": lambda s: ([(1, 4, 4), [3, 8, 8]], [(2,), (1, 5, 4), (0, 4, 4), None, "x", (1, 2.5, 4)]),
+        "widths": lambda s: ([(8, 16), [8]], [(), (12,), (8, 0), None, 3, "x"]),
+        "n_labels": lambda s: ([0, 3], [-1, 2.5, None, "1"])}),
+    "models.unet.UNet.forward": Call(
+        same("x_t"), lambda s: s.model(unet.UNet, s.schedule, (1, 4, 4), (8, 16), 3),
+        {"x_t": tensors(-1, 1, 4, 4)}, passes=True),
     "models.conditional.ConditionalDiffusion": Call(is_a(nn.Module), arguments=LABELLED),
     "models.conditional.ConditionalDiffusion.given": Call(is_a(Diffusion), Setting.conditional),
     "models.conditional.ConditionalDiffusion.loss": Call(scalar, Setting.conditional),
@@ -550,12 +618,13 @@ def surely_wrong(name, bad, value, s):
 
 def type_of(name, given, s):
     """The type of the tensors that a function gives: that of the first it is given, or the one it says."""
-    if name in ("data.planes.labelled_swiss_roll", "data.planes.roll_quadrature"):
-        return None  # tensors of several types
+    if name in MIXED:
+        return None
     for value in given.values():
         if isinstance(value, Tensor) and value.is_floating_point():
             return value.dtype
-    kind = {"data.planes": torch.float32, "process.schedules": torch.float64}
+    kind = dict.fromkeys(("data.planes", "data.images", "data.faces"), torch.float32)
+    kind |= {"process.schedules": torch.float64}
     kind |= dict.fromkeys(("process.posterior", "solvers.steps", "conditioning.tilting"), torch.float64)
     return kind.get(".".join(name.split(".")[:2]), s.dtype)
 
