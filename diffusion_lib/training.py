@@ -18,6 +18,7 @@ from diffusion_lib.contracts import (
     Positive,
     a_function,
     a_label_each,
+    between,
     checked,
     noise_each,
     outside,
@@ -53,6 +54,7 @@ class TrainingRun:
 
 Model = Annotated[nn.Module, trainable]  # with a loss, and weights to be trained
 EachLabel = Annotated[Tensor, a_label_each]
+Decay = Annotated[float, between(-1e-9, 1, "a number from 0 to below 1, such as 0.995")]
 EachNoise = Annotated[Tensor, noise_each]
 OnStep = Annotated[Callable[[TrainingRun], None], a_function("lambda run: print(run.losses[-1])")]
 
@@ -68,6 +70,7 @@ def train(
     on_step: OnStep | None = None,
     labels: EachLabel | None = None,
     noise: EachNoise | None = None,
+    ema: Decay | None = None,
 ) -> TrainingRun:
     """Minimise `model.loss(batch, generator)` over batches drawn with replacement from points (n, *shape).
 
@@ -79,6 +82,10 @@ def train(
     finite end it and bring back the last weights known to be good. In both cases a warning says so. An error
     brings back good weights too, and is raised. Data far from mean 0 and standard deviation 1 is trained on,
     with a warning.
+
+    With `ema` = d the model gets in the end, also after an interrupt, an average of its weights over the
+    steps: w̄ ← d w̄ + (1 − d) w after each step, where d is at most (1 + i)/(10 + i) after step i = 0, 1, …,
+    so that the start is soon forgotten. Until the end, `on_step` included, it has the weights themselves.
     """
     if trouble := unit_trouble(x_0):
         warnings.warn(f"x_0 {trouble}", stacklevel=3)
@@ -88,6 +95,7 @@ def train(
     optimiser = adamw(parameters, learning_rate)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: warm_up_and_cosine(i, steps))
     run, good, diverged = TrainingRun(), _GoodWeights(model), ""
+    average = _Average(parameters, ema)
     try:
         for i in range(steps):
             start = time.perf_counter()
@@ -103,18 +111,21 @@ def train(
             loss.backward()
             optimiser.step()
             run.losses.append(loss.item())  # at once: an interrupt after it must find the step counted
+            average.add(i)
             rate.step()
             run.seconds += time.perf_counter() - start
             if on_step is not None:
                 with outside():
                     on_step(run)
         if not diverged:  # the last weights prove themselves here
+            average.put_in()
             with torch.no_grad(), evaluating(model):
                 rows = slice(batch_size)
                 same = Generator(x_0.device).manual_seed(0)
                 loss = model.loss(x_0[rows], same, **{name: values[rows] for name, values in given.items()})
             diverged = _diverged(loss.item(), run.losses)
     except KeyboardInterrupt:
+        average.put_in()
         run.stopped = "interrupted"
     except NotFiniteError as error:  # the data is finite, so the weights have gone astray
         diverged = str(error)
@@ -195,6 +206,26 @@ class _GoodWeights:
 
     def bring_back(self) -> None:
         self.model.load_state_dict(self.weights)
+
+
+class _Average:
+    """The exponential moving average of weights, if a decay is given; else nothing."""
+
+    def __init__(self, parameters: list[Tensor], decay: float | None):
+        self.parameters, self.decay = parameters, decay
+        self.average = [] if decay is None else [p.detach().clone() for p in parameters]
+
+    @torch.no_grad()
+    def add(self, step: int) -> None:
+        """Let the average take in the weights after this step, counted from 0."""
+        for mean, p in zip(self.average, self.parameters, strict=False):
+            mean.lerp_(p, 1 - min(self.decay, (1 + step) / (10 + step)))
+
+    @torch.no_grad()
+    def put_in(self) -> None:
+        """Make the average the model's weights."""
+        for mean, p in zip(self.average, self.parameters, strict=False):
+            p.copy_(mean)
 
 
 def _diverged(loss: float, losses: list[float]) -> str:

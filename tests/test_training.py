@@ -336,3 +336,63 @@ def test_noise_goes_with_its_points():
 def test_noise_that_does_not_fit_is_refused(model, noise, message):
     with refused("noise", message):
         train(model, points(), noise=noise)
+
+
+# --- the average of the weights
+
+
+def averaged(points_seen, decay):
+    """The exponential moving average by its definition, of weights w_0 (the start), w_1, …"""
+    mean = points_seen[0]
+    for i, point in enumerate(points_seen[1:]):
+        d = min(decay, (1 + i) / (10 + i))
+        mean = d * mean + (1 - d) * point
+    return mean
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.99])
+def test_with_ema_the_model_gets_the_average_of_its_weights(decay):
+    model = Centre()
+    seen = [model.point.detach().clone()]
+    look = lambda run: seen.append(model.point.detach().clone())  # noqa: E731
+    train(model, points(), steps=60, generator=seeded(), on_step=look, ema=decay)
+    assert torch.equal(torch.stack(seen), torch.stack([weights_after(k, 60) for k in range(61)]))
+    torch.testing.assert_close(model.point.detach(), averaged(seen, decay), rtol=1e-5, atol=1e-7)
+    assert torch.equal(model.point, seen[-1]) == (decay == 0)
+
+
+def test_an_interrupt_leaves_the_average_too():
+    model, seen = Centre(), [torch.zeros(2)]
+
+    def stop_after_seven(run):
+        seen.append(model.point.detach().clone())
+        if len(run.losses) == 7:
+            raise KeyboardInterrupt
+
+    with pytest.warns(UserWarning, match="interrupted"):
+        train(model, points(), steps=100, generator=seeded(), on_step=stop_after_seven, ema=0.9)
+    torch.testing.assert_close(model.point.detach(), averaged(seen, 0.9), rtol=1e-5, atol=1e-7)
+
+
+def test_a_run_that_diverges_brings_back_weights_and_no_average():
+    model = Failing(KEEP_EVERY + 10, lambda loss, point: loss * math.nan)
+    with pytest.warns(UserWarning, match="the loss became nan"):
+        train(model, points(), steps=100, generator=seeded(), ema=0.9)
+    assert torch.equal(model.point, weights_after(KEEP_EVERY, 100))
+
+
+def test_the_average_of_weights_scatters_less_than_the_last_ones():
+    """At a high rate the weights jump about the minimum; the average of the last 20 or so hardly does."""
+    last, mean = [], []
+    for seed in range(12):
+        for ema, found in ((None, last), (0.95, mean)):
+            model = Centre()
+            train(model, points(), 100, 4, 0.5, seeded(seed), ema=ema)
+            found.append((model.point - points().mean(dim=0)).square().sum().item())
+    assert sum(mean) < sum(last)
+
+
+@pytest.mark.parametrize("ema", [1.0, -0.1, "0.9", math.nan, True])
+def test_a_decay_that_averages_nothing_is_refused(ema):
+    with refused(f"ema = {ema!r}", "pass a number from 0 to below 1, such as 0.995"):
+        train(Centre(), points(), ema=ema)

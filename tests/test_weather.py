@@ -41,7 +41,7 @@ from weather_widgets import WIDGETS
 
 from diffusion_lib import data
 from diffusion_lib.conditioning import Guided, NoisyClassifier, SeenThrough, TiltedSteps, reconstruction
-from diffusion_lib.models import hvae, networks
+from diffusion_lib.models import hvae, networks, unet
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.flow import Flow
 from diffusion_lib.models.ncsn import NCSN
@@ -52,6 +52,12 @@ from diffusion_lib.process.score import ScoreAt
 from diffusion_lib.solvers.steps import AtSteps, PosteriorSteps
 from diffusion_lib.training import TrainingRun
 
+MIXED = (  # what gives tensors of several types, or whole numbers
+    "data.planes.labelled_swiss_roll",
+    "data.planes.roll_quadrature",
+    "data.faces.face_parts",
+    "data.images.digits",
+)
 CASES = 24  # for each function
 PHASES = (Phase.generate, Phase.shrink)
 FIX = re.compile(r"[;:,] .*\b(pass|take|choose|remove|reshape|give|make|build|must|needs?)\b", re.DOTALL)
@@ -59,6 +65,10 @@ FIX = re.compile(r"[;:,] .*\b(pass|take|choose|remove|reshape|give|make|build|mu
 
 def fitted(s):
     return data.Standardiser(s.normal(2), 0.5)
+
+
+def pixel_scale(s):
+    return data.PixelScale(16)
 
 
 def noise(s):
@@ -225,6 +235,17 @@ CALLS = {
     "data.planes.labelled_swiss_roll": Call(is_a(tuple)),
     "data.planes.roll_curve": Call(drawn),
     "data.planes.roll_quadrature": Call(is_a(tuple)),
+    "data.faces.face_parts": Call(lambda a: (a.n, 14)),
+    "data.faces.draw_faces": Call(lambda a: (len(a.parts), 3, 16, 16)),
+    "data.faces.describe_faces": Call(is_a(list)),
+    "data.faces.caption": Call(is_a(str)),
+    "data.images.digits": Call(is_a(tuple)),
+    "data.images.pixel_faces": Call(lambda a: (a.n, 3, 16, 16)),
+    "data.images.photo_patches": Call(lambda a: (a.n, 3, a.size, a.size)),
+    "data.units.PixelScale": Call(is_a(data.PixelScale), arguments={"mean": number(None, 3.0)}),
+    "data.units.PixelScale.fit": Call(is_a(data.PixelScale), arguments={"levels": tensors(5, 2)}),
+    "data.units.PixelScale.__call__": Call(same("levels"), pixel_scale, passes=True),
+    "data.units.PixelScale.undo": Call(same("x"), pixel_scale, passes=True),
     "data.units.Standardiser": Call(is_a(data.Standardiser), arguments={"mean": tensors(2)}),
     "data.units.Standardiser.fit": Call(is_a(data.Standardiser), arguments={"x": tensors(5, 2)}),
     "data.units.Standardiser.__call__": Call(rows("x", 2), fitted, passes=True),
@@ -277,6 +298,13 @@ CALLS = {
     "models.networks.HeadPerStep.forward": Call(rows("x_t", 4), Setting.heads, passes=True),
     "models.networks.LabelledMLP": Call(is_a(nn.Module)),
     "models.networks.LabelledMLP.forward": Call(rows("x_t", 2), Setting.labelled, passes=True),
+    "models.unet.UNet": Call(is_a(nn.Module), arguments={
+        "shape": lambda s: ([(1, 4, 4), [3, 8, 8]], [(2,), (1, 5, 4), (0, 4, 4), None, "x", (1, 2.5, 4)]),
+        "widths": lambda s: ([(8, 16), [8]], [(), (12,), (8, 0), None, 3, "x"]),
+        "n_labels": lambda s: ([0, 3], [-1, 2.5, None, "1"])}),
+    "models.unet.UNet.forward": Call(
+        same("x_t"), lambda s: s.model(unet.UNet, s.schedule, (1, 4, 4), (8, 16), 3),
+        {"x_t": tensors(-1, 1, 4, 4)}, passes=True),
     "models.conditional.ConditionalDiffusion": Call(is_a(nn.Module), arguments=LABELLED),
     "models.conditional.ConditionalDiffusion.given": Call(is_a(Diffusion), Setting.conditional),
     "models.conditional.ConditionalDiffusion.loss": Call(scalar, Setting.conditional),
@@ -458,12 +486,13 @@ def surely_wrong(name, bad, value, s):
 
 def type_of(name, given, s):
     """The type of the tensors that a function gives: that of the first it is given, or the one it says."""
-    if name in ("data.planes.labelled_swiss_roll", "data.planes.roll_quadrature"):
-        return None  # tensors of several types
+    if name in MIXED:
+        return None
     for value in given.values():
         if isinstance(value, Tensor) and value.is_floating_point():
             return value.dtype
-    kind = {"data.planes": torch.float32, "process.schedules": torch.float64}
+    kind = dict.fromkeys(("data.planes", "data.images", "data.faces"), torch.float32)
+    kind |= {"process.schedules": torch.float64}
     kind |= dict.fromkeys(("process.posterior", "solvers.steps", "conditioning.tilting"), torch.float64)
     return kind.get(".".join(name.split(".")[:2]), s.dtype)
 

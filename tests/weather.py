@@ -18,6 +18,7 @@ from support import seeded
 
 import diffusion_lib
 from diffusion_lib import data
+from diffusion_lib.data import faces
 from diffusion_lib.measure import evaluation
 from diffusion_lib.models import hvae, networks, vae
 from diffusion_lib.models.conditional import ConditionalDiffusion
@@ -34,11 +35,16 @@ MODULES = {name for name in NAMES if not name.startswith("contracts") and not na
 # What checks nothing, and why.
 TRUSTED = {
     "experiments": "run by make results and by chapters, with cases of their own",
+    "data.images.Digits": "a record that digits fills in",
+    "data.images.folder": "reads files: data/test_images.py",
     "measure.evaluation.Figure": "a record that the library fills in",
     "training.TrainingRun": "a record that the library fills in",
     "process.gaussians.standard_normal": "gets a shape and a tensor that the library has",
+    "models.checkpoints": "read and write files: models/test_checkpoints.py",
     "training.adamw": "gets the parameters and the rate that train has",
     "models.chain.ReverseChain.reverse": "is what a subclass says",
+    "models.unet.ResidualBlock": "a part of UNet, which holds what it gets",
+    "models.unet.Attention": "a part of UNet, which holds what it gets",
     "models.chain.CarriesSchedule": "PyTorch calls its methods",
     "solvers.steps.blocks": "called by samplers, with what they have",
     "solvers.steps.in_blocks": "called by samplers, with what they have",
@@ -264,6 +270,13 @@ def variances(s: Setting) -> Values:
     return [x.detach().exp() for x in good], [good[0], -good[0], *bad]
 
 
+def face_rows(s: Setting) -> Values:
+    """The parts of faces."""
+    good = faces.face_parts(s.n, seeded(s.seed))
+    bad = [good.float(), good[:, :3], good[0], good + 100, -good - 1, good[:0], good.tolist(), None, "x", 3]
+    return [good, good.clone()], bad
+
+
 POINTS = tensors(-1, 2)
 ARGUMENTS = dict.fromkeys(
     ("x", "y", "x_0", "x_0_hat", "x_t", "x_prev", "eps", "value", "start", "end"), POINTS
@@ -295,7 +308,11 @@ ARGUMENTS |= {
     "frequencies": lambda s: ([(1.5, 3.5), [2]], [(), None, 3, "x", [torch.nan], [None], torch.ones(2)]),
     "alpha": shares([1.0]), "beta": shares([]), "values": tensors(None), "curve": tensors(9, 2),
     "sample": sampler, "fresh": sampler, "ax": things(lambda s: plt.gca()),
+    "stratified": lambda s: ([True, False], []), "ema": number(None, 0, 0.9),
     "skip": lambda s: ([True, False], []),
+    "parts": face_rows, "highest": count(16), "levels": tensors(-1, 2),
+    "seed": lambda s: ([0, 7], [-1, 2.5, None, "1"]), "size": count(4, 16), "reduce": count(4),
+    "face": things(lambda s: faces.describe_faces(face_rows(s)[0][0])[0]), "drop": number(0, 0.2),
     "figures": things(lambda s: {"a": evaluation.Figure(2.0, 1.0)}), "other": things(Setting.gaussian),
     "model": things(Setting.any_model), "on_step": lambda s: ([None, lambda run: None], [3, "x", []]),
     "network": things(Setting.network), "label": lambda s: (["", "x"], []),

@@ -1,9 +1,13 @@
-"""Points to learn from: five named sets in the plane, and the change of units that training wants.
+"""Points to learn from: named sets in the plane, pictures, and the change of units that training wants.
 
 planes      the Swiss roll, its arms and its curve; moons, circles, eight Gaussians, a checkerboard
-units       `Standardiser`
+images      digits, pixel faces, patches of photographs, a folder of the reader's own
+faces       what a pixel face is made of, in numbers and in words
+units       `Standardiser`, `PixelScale`
 """
 
+from diffusion_lib.data.faces import caption, describe_faces, draw_faces, face_parts
+from diffusion_lib.data.images import Digits, digits, folder, photo_patches, pixel_faces
 from diffusion_lib.data.planes import (
     DATASETS,
     checkerboard,
@@ -15,4 +19,4 @@ from diffusion_lib.data.planes import (
     roll_quadrature,
     swiss_roll,
 )
-from diffusion_lib.data.units import Standardiser
+from diffusion_lib.data.units import PixelScale, Standardiser

@@ -63,6 +63,8 @@ class TimeMLP(nn.Module):
         frequencies: Frequencies = (1.5, 3.5),
     ):
         super().__init__()
+        self.settings = {"width": width, "hidden": hidden, "n_directions": n_directions}
+        self.settings |= {"frequencies": list(frequencies)}
         self.T = schedule.T
         self.waves = Waves(n_directions, frequencies)
         self.body = mlp(self.waves.n_features + 8, 2, width, hidden)
@@ -97,6 +99,7 @@ class LabelledMLP(TimeMLP):
         frequencies: Frequencies = (1.5, 3.5),
     ):
         super().__init__(schedule, width, hidden, n_directions, frequencies)
+        self.settings["n_labels"] = n_labels
         self.body = mlp(self.waves.n_features + 8 + n_labels, 2, width, hidden)
         classes = torch.eye(n_labels + 1)[:, 1:].to(self.level)  # (n_labels + 1, n_labels): row y for label y
         self.register_buffer("classes", classes, persistent=False)

@@ -275,6 +275,43 @@ def test_the_simple_loss_gives_every_step_the_same_share():
     assert ((counts[1:] - n / 30).abs() < K * math.sqrt(n / 30)).all()
 
 
+def steps_of(ours, n, seed):
+    """The steps that a loss on n points draws."""
+    seen = []
+    ours.squared_error = lambda x_0, t, eps: seen.append(t) or torch.zeros(len(x_0))
+    ours.loss(torch.zeros(n, 2), seeded(seed))
+    return seen[0]
+
+
+def test_stratified_steps_are_spread_evenly_over_a_batch():
+    ours = model("eps", linear(30), stratified=True)
+    assert torch.equal(steps_of(ours, 30, 0).sort().values, torch.arange(1, 31))
+    assert torch.equal(torch.bincount(steps_of(ours, 90, 1), minlength=31)[1:], torch.full((30,), 3))
+    for seed in range(20):  # six steps a fifth of 30 apart
+        t = steps_of(ours, 5, seed).sort().values
+        assert (t.diff() == 6).all()
+        assert 1 <= t[0] <= 6
+
+
+def test_each_stratified_step_is_uniform():
+    ours, draws = model("eps", linear(24), stratified=True), 2400
+    t = torch.stack([steps_of(ours, 4, seed) for seed in range(draws)])
+    for row in t.T:
+        found = torch.bincount(row, minlength=25)[1:].double() / draws
+        assert (found - 1 / 24).abs().max() < K * math.sqrt(1 / 24 / draws)
+
+
+def test_a_stratified_loss_is_right_on_average_and_scatters_less():
+    x_0, found = normal(32, 2), {}
+    for stratified in (True, False):
+        ours = model("eps", linear(30), lambda x_t, t: x_t * t[:, None] / 30, stratified=stratified)
+        losses = torch.stack([ours.loss(x_0, seeded(seed)) for seed in range(2000)])
+        found[stratified] = losses.mean(), losses.std() / math.sqrt(2000)
+    (even, even_error), (free, free_error) = found[True], found[False]
+    assert abs(even - free) < K * math.hypot(even_error, free_error)
+    assert even_error < 0.9 * free_error
+
+
 def test_the_loss_has_gradients_and_obeys_its_seed():
     schedule, x_0 = linear(30), normal(64, 2).float()
     for weighting in ("simple", "bound"):

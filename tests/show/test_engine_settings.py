@@ -65,6 +65,7 @@ class Other(nn.Module):
         (make(even_log_snr(1001)), 8, False),
         (Diffusion(Bent(SCHEDULE), SCHEDULE), 8, False),
         (Diffusion(Other(), SCHEDULE), 8, False),
+        (Diffusion(TimeMLP(SCHEDULE), SCHEDULE, stratified=True), 8, False),
         (VAE(), 8, False),
         (make_conditional(), 1024, True),
         (make_ncsn(), 1024, True),

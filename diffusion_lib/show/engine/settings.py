@@ -33,9 +33,10 @@ def fits(model: nn.Module, batch_size: int) -> bool:
     """Whether the engine can train the model on such batches: a kind that it knows, within limits.
 
     That is a `Diffusion`, an `NCSN` or a `Flow` with a `TimeMLP`, or a `ConditionalDiffusion` with a
-    `LabelledMLP`. A subclass may compute something else, of which the engine knows nothing.
+    `LabelledMLP`, whose training draws its steps one by one. A subclass may compute something else, of which
+    the engine knows nothing.
     """
-    if type(model) not in KINDS or type(model.network) is not KINDS[type(model)][0]:
+    if type(model) not in KINDS or type(model.network) is not KINDS[type(model)][0] or model.stratified:
         return False
     table = network_table(model.network)
     sizes = {
