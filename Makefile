@@ -26,7 +26,7 @@ LIBRARY := $(shell find diffusion_lib -name '*.py' -o -name '*.js' -o -name '*.c
 DRESS := _config.yml _toc.yml $(shell find book/_ext book/assets -type f -not -name '*.pyc')
 
 .DEFAULT_GOAL := help
-.PHONY: help book serve pdf test test-all check mutants notebooks engine results bench clean distclean
+.PHONY: help book serve pdf test test-all check mutants notebooks engine results weights bench clean distclean
 
 help:  ## this list
 	@awk -F ':.*## +' '/^[a-z-]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' Makefile
@@ -114,6 +114,9 @@ engine: .venv/.installed  ## compile what trains in the browser, engine.c, after
 
 results: .venv/.installed  ## run the experiments of diffusion_lib/experiments, many minutes, and keep what they find
 	$(BIN)/python tools/results.py
+
+weights: .venv/.installed  ## train the models of pictures that the book ships, from their seeds, and print their scores
+	$(BIN)/python tools/weights.py
 
 bench: .venv/.installed  ## measure speed and sample quality, print the README's table
 	$(BIN)/python tools/bench.py

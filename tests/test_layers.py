@@ -21,9 +21,9 @@ ROWS = (
     {"conditioning.inpainting"},
     {"conditioning.particles"},
     {"training", "measure.evaluation", "measure.drawable"},
-    {"measure.images"},
+    {"measure.pictures"},
     {"experiments.record"},
-    {"experiments.score", "experiments.conditions"},
+    {"experiments.score", "experiments.conditions", "experiments.pictures"},
     {"show.engine"},
     {"show.plots", "show.widgets"},
 )

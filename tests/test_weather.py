@@ -16,6 +16,7 @@ import pytest
 import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from support import seeded
 from torch import Tensor, nn
 from weather import (
     ARGUMENTS,
@@ -41,6 +42,7 @@ from weather_widgets import WIDGETS
 
 from diffusion_lib import data
 from diffusion_lib.conditioning import Guided, NoisyClassifier, SeenThrough, TiltedSteps, reconstruction
+from diffusion_lib.measure import pictures
 from diffusion_lib.models import hvae, networks, unet
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.flow import Flow
@@ -57,6 +59,7 @@ MIXED = (  # what gives tensors of several types, or whole numbers
     "data.planes.roll_quadrature",
     "data.faces.face_parts",
     "data.images.digits",
+    "measure.drawable.nearest_face",
 )
 CASES = 24  # for each function
 PHASES = (Phase.generate, Phase.shrink)
@@ -69,6 +72,24 @@ def fitted(s):
 
 def pixel_scale(s):
     return data.PixelScale(16)
+
+
+def rows_of(name, columns):
+    return lambda a: (len(getattr(a, name)), columns)
+
+
+def features(s):
+    return pictures.picture_features("digits")
+
+
+def digit_levels(n):
+    """Levels of n pictures as digits have them, in float32."""
+
+    def values(s):
+        x = torch.randint(17, (n, 1, 8, 8), generator=seeded(s.seed)).float()
+        return [x, x.clone()], [x.long(), x.double(), x[:0], x[0], x[:, :, :4], x.tolist(), None, "x", 3]
+
+    return values
 
 
 def noise(s):
@@ -223,6 +244,13 @@ UNTOLD = {
 }
 LABELLED = {"network": things(Setting.labelled)}
 SETS = {"x": tensors(9, 2), "y": tensors(8, 2)}
+DIGITS = {"levels": lambda s: digit_levels(3)(s)}
+FACES = {
+    "levels": lambda s: ([data.pixel_faces(2, seeded(s.seed))], tensors(-1, 3, 16)(s)[1]),
+    "starts": count(5), "sweeps": count(1, 2), "steps": count(16),
+    "seed": lambda s: ([0], [-1, 2.5, None, "1"]),
+}  # fmt: skip
+KIND = {"kind": choice("digits")}
 CALLS = {
     "models.chain.ReverseChain": Call(is_a(nn.Module), arguments={"network": a_network}),
     "models.chain.ReverseChain.T": Call(is_a(int), **CHAIN),
@@ -257,6 +285,18 @@ CALLS = {
     "models.diffusion.Diffusion.loss": Call(scalar, Setting.diffusion),
     "models.diffusion.Diffusion.squared_error": Call(rows("x_0"), Setting.diffusion),
     "models.diffusion.Diffusion.bound_term": Call(rows("x_0"), Setting.diffusion),
+    "measure.pictures.PictureFeatures": Call(is_a(nn.Module), arguments=KIND),
+    "measure.pictures.PictureFeatures.forward": Call(rows_of("levels", 64), features, DIGITS, passes=True),
+    "measure.pictures.PictureFeatures.answers": Call(rows_of("levels", 10), features, DIGITS, passes=True),
+    "measure.pictures.picture_features": Call(is_a(nn.Module), arguments=KIND),
+    "measure.pictures.frechet_distance": Call(is_a(float), arguments=SETS),
+    "measure.pictures.nearest_distances": Call(lambda a: (len(a.x), a.k), arguments=SETS | {
+        "points": tensors(8, 2), "k": count(1, 8)}),
+    "measure.pictures.share_copied": Call(is_a(float), arguments=SETS | {"train": tensors(8, 2)}),
+    "measure.pictures.evaluate_pictures": Call(is_a(dict), arguments=KIND | {
+        name: digit_levels(n) for name, n in {"x": 5, "train": 6, "held_out": 4}.items()}),
+    "measure.drawable.nearest_face": Call(is_a(tuple), arguments=FACES),
+    "measure.drawable.drawable_share": Call(is_a(float), arguments=FACES),
     "measure.evaluation.sliced_wasserstein": Call(is_a(float)),
     "measure.evaluation.energy_distance": Call(is_a(float)),
     "measure.evaluation.classifier_accuracy": Call(is_a(float), arguments=SETS),

@@ -35,6 +35,7 @@ MODULES = {name for name in NAMES if not name.startswith("contracts") and not na
 # What checks nothing, and why.
 TRUSTED = {
     "experiments": "run by make results and by chapters, with cases of their own",
+    "data.faces.face_layer": "called by draw_faces and nearest_face, with what they have",
     "data.images.Digits": "a record that digits fills in",
     "data.images.folder": "reads files: data/test_images.py",
     "measure.evaluation.Figure": "a record that the library fills in",
@@ -58,6 +59,8 @@ TRUSTED = {
     "show.widgets.frames.Layer": "a record that points, arrows, ellipses, curve and labels fill in",
     "show.widgets.live_run.LiveRun": "a record that train_live fills in",
     "show.widgets.live.TabTrainer": "a Stepper that train_live makes",
+    "show.widgets.camera.Camera": "made by train_live, with what it has checked",
+    "show.widgets.picture_camera": "made by train_live, with what it has checked",
     "show.widgets.live.script": "takes nothing",
     "show.widgets.stepper.quantise": "gets what points, arrows, … and Panel have checked",
     "show.widgets.stepper.dequantise": "gets what quantise gave",

@@ -7,7 +7,7 @@ import torch
 from weather import Call, Setting, Values, count, is_a, number, tensors
 
 from diffusion_lib.data import Standardiser
-from diffusion_lib.show.widgets import Axis, Frame, Panel, Stepper, points
+from diffusion_lib.show.widgets import Axis, Frame, Measure, Panel, Stepper, points
 from diffusion_lib.show.widgets.frames import Anchor, Layer, Role
 from diffusion_lib.show.widgets.live_run import LiveRun
 
@@ -50,6 +50,10 @@ def ticks(s: Setting) -> Values:
 def sentences(s: Setting) -> Values:
     good = [str(i) for i in range(s.n)]
     return [good, tuple(good)], [[*good, "one more"], good[1:] + [0.5], [None] * s.n, *ODD]
+
+
+def distance(model, samples):
+    return float(samples.abs().mean())
 
 
 def pictures(s: Setting) -> Values:
@@ -113,7 +117,10 @@ WIDGETS = {
     "show.widgets.lens.lens_table": Call(is_a(list), arguments={"names": items("alpha", "beta"), **LENS}),
     "show.widgets.lens.index_lens": Call(is_a(list), arguments={"arrays": arrays, "t": index, **LENS}),
     "show.widgets.live.picture_steps": Call(is_a(set), arguments={"pictures": count(1, 4)}),
+    "show.widgets.camera.Measure": Call(is_a(Measure), arguments={
+        "name": words("gap"), "of": lambda s: ([distance], [None, 3, "x"]), "floor": number(0.5)}),
     "show.widgets.live.train_live": Call(is_a(LiveRun), arguments={
+        "measure": lambda s: ([None, Measure("gap", distance, 1.0)], ODD),
         "labels": lambda s: ([None], [3, "x", torch.ones(s.n)]), "noise": lambda s: ([None], [3, "x"]),
         "pictures": count(1, 2), "roll": lambda s: ([None, ROLL], ODD[1:]), "engine": one_of(["torch"])}),
     "show.widgets.pictures.images": Call(is_a(Layer), arguments={

@@ -1,8 +1,8 @@
-"""Train the classifiers whose inner numbers are the fixed features of `measure.images`, and write them.
+"""Train the classifiers whose inner numbers are the fixed features of `measure.pictures`, and write them.
 
 python tools/features.py          # both, a minute or two; do so only to change what all distances mean
 
-The files were written before any model of pictures was trained, and `tests/measure/test_images.py` knows
+The files were written before any model of pictures was trained, and `tests/measure/test_pictures.py` knows
 their hashes: another training would change what every Fréchet distance in the book means.
 """
 
@@ -15,7 +15,7 @@ from torch import Generator, Tensor
 
 from diffusion_lib.data.faces import PARTS, draw_faces, face_parts
 from diffusion_lib.data.images import digits
-from diffusion_lib.measure.images import FEATURES, PictureFeatures
+from diffusion_lib.measure.pictures import FEATURES, PictureFeatures
 from diffusion_lib.training import adamw, warm_up_and_cosine
 
 STEPS, BATCH, RATE = {"digits": 800, "faces": 2000}, 128, 3e-3

@@ -24,7 +24,7 @@ from diffusion_lib.data.images import digits, pixel_faces
 from diffusion_lib.data.units import PixelScale
 from diffusion_lib.measure.drawable import drawable_share
 from diffusion_lib.measure.evaluation import Figure
-from diffusion_lib.measure.images import evaluate_pictures
+from diffusion_lib.measure.pictures import evaluate_pictures
 from diffusion_lib.models.checkpoints import save
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.unet import UNet

@@ -21,6 +21,7 @@ EXAMPLES = {  # of an instance, by the name of the type
     "Layer": "points(x_0)",
     "Mapping": "{'alpha_bar': schedule.alpha_bar}",
     "NCSN": "NCSN(TimeMLP(schedule), schedule)",
+    "Measure": "Measure('gap', lambda model, samples: 1.0, floor=0.1)",
     "Module": "Diffusion(TimeMLP(schedule), schedule)",
     "Panel": "Panel()",
     "PixelScale": "data.PixelScale(255)",

@@ -14,7 +14,7 @@ from diffusion_lib.data.images import Digits, digits
 from diffusion_lib.data.planes import roll_quadrature, swiss_roll
 from diffusion_lib.data.units import PixelScale, Standardiser
 from diffusion_lib.experiments.record import Experiment, grid
-from diffusion_lib.measure.images import evaluate_pictures, nearest_distances, share_copied
+from diffusion_lib.measure.pictures import evaluate_pictures, nearest_distances, share_copied
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.networks import TimeMLP
 from diffusion_lib.models.oracle import ExactDenoiser

@@ -1,5 +1,6 @@
 """Is this a face that the compositor can draw? The nearest drawable face, found by search."""
 
+from functools import cache
 from itertools import product
 from typing import Annotated
 
@@ -30,12 +31,19 @@ def nearest_face(
     best, and goes on until none is better. There is no promise that no face is nearer; of faces that the
     compositor drew it finds nearly all.
     """
-    wanted, pool = levels.detach().float().cpu(), face_parts(starts, torch.Generator().manual_seed(seed))
-    nearest = torch.cdist(wanted.flatten(1), draw_faces(pool).flatten(1)).argmin(dim=1)
+    wanted, (pool, faces) = levels.detach().float().cpu(), _random_faces(starts, seed)
+    nearest = torch.cdist(wanted.flatten(1), faces.flatten(1)).argmin(dim=1)
     blocks = zip(wanted.split(ROWS), pool[nearest].split(ROWS), strict=True)
     parts = torch.cat([_improved(part, rows / 255, sweeps) for rows, part in blocks])
     distance = (draw_faces(parts) - wanted).square().flatten(1).mean(dim=1).sqrt()
     return parts.to(levels.device), distance.to(levels)
+
+
+@cache
+def _random_faces(n: int, seed: int) -> tuple[Tensor, Tensor]:
+    """The parts of n random faces, and the faces."""
+    parts = face_parts(n, torch.Generator().manual_seed(seed))
+    return parts, draw_faces(parts)
 
 
 def _improved(parts: Tensor, wanted: Tensor, sweeps: int) -> Tensor:
@@ -97,7 +105,7 @@ def drawable_share(levels: FaceLevels, steps: Count = 16) -> float:
     As far as a drawable face is moved when its levels are rounded to `steps` + 1 even ones, a picture may be
     from the nearest drawable face. That is the largest such distance among 500 faces: at 16 steps, 6 levels.
     """
-    own = draw_faces(face_parts(500, torch.Generator().manual_seed(1)))
+    _, own = _random_faces(500, 1)
     rounded = (own * steps / 255).round() * 255 / steps
     limit = _apart(rounded, own).max().sqrt()
     return float((nearest_face(levels)[1].cpu() <= limit).double().mean())

@@ -13,9 +13,9 @@ FLOORS = re.compile(r"distance to data ([\d.]+) × the noise floor")
 SLOW = 120_000  # milliseconds: a busy machine takes some ten seconds for what a quiet one does in three
 
 
-def live(page: Page):
-    """The recorded live view, and its button."""
-    root = page.locator("div.stepper").filter(has=page.locator(".stepper-button"))
+def live(page: Page, which: int = 0):
+    """One of the page's recorded live views, and its button."""
+    root = page.locator("div.stepper").filter(has=page.locator(".stepper-button")).nth(which)
     root.scroll_into_view_if_needed()
     return root, root.locator(".stepper-button").first
 
@@ -24,9 +24,9 @@ def frames(root) -> int:
     return int(root.get_attribute("data-frames"))
 
 
-def trained(page: Page) -> None:
+def trained(page: Page, which: int = 0) -> None:
     """Press Train, watch pictures come, and wait for the end."""
-    root, button = live(page)
+    root, button = live(page, which)
     recorded = frames(root)
     button.click()
     expect(button).to_have_text("Stop")
@@ -98,6 +98,26 @@ def test_a_told_model_is_trained_and_asked(open_page, as_files):
     assert until(lambda: pixels(asked) != recording, page)
     root.get_by_role("button", name="Show the recording").click()
     assert until(lambda: pixels(asked) == recording, page)
+
+
+def test_a_noisy_roll_is_trained_and_judged_by_its_distance(open_page, served):
+    page = open_page(served + "book/08_likelihood.html")
+    root, _ = live(page)
+    title = root.locator(".stepper-title").last
+    recorded = title.inner_text()
+    assert "floors" in recorded
+    trained(page)
+    expect(title).to_have_text("Sliced Wasserstein distance, in floors")
+    assert distance(root) < 3
+    root.get_by_role("button", name="Show the recording").click()
+    expect(title).to_have_text(recorded)
+
+
+def test_a_flow_is_trained_and_its_reflow(open_page, served):
+    page = open_page(served + "book/09_fewer_steps.html")
+    for which, most in ((0, 4), (1, 5)):
+        trained(page, which)
+        assert distance(live(page, which)[0]) < most
 
 
 def test_stopping_keeps_the_pictures_and_the_next_run_differs(open_page, served):

@@ -6,8 +6,9 @@ import pytest
 import torch
 from support import refused, seeded
 
-from diffusion_lib.data import PixelScale, Standardiser
+from diffusion_lib.data import PixelScale, Standardiser, digits
 from diffusion_lib.show.widgets import Frame, points
+from diffusion_lib.training import unit_trouble
 
 
 def test_records_with_arrays_equal_themselves_alone():
@@ -76,3 +77,9 @@ def test_a_level_costs_the_bits_that_a_histogram_costs():
 def test_a_pixel_scale_that_scales_nothing_is_refused(make, parts):
     with refused(*parts):
         make()
+
+
+def test_digits_are_ready_for_training():
+    x = PixelScale(16)(digits().train)
+    assert (x.min(), x.max()) == (-1, 1)
+    assert unit_trouble(x) == ""

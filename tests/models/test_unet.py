@@ -1,5 +1,7 @@
 """The U-Net: its parts against PyTorch's own, what it may depend on, and that it fits the models."""
 
+import math
+
 import pytest
 import torch
 from support import EPS, normal, refused, seeded
@@ -66,6 +68,20 @@ def test_attention_is_pytorchs():
     query, key, value = (part.unflatten(2, (2, 8)).transpose(1, 2) for part in parts.chunk(3, dim=2))
     mean = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2).mT
     expected = x + layer.out(mean.reshape(3, 16, 4, 4))
+    torch.testing.assert_close(layer(x), expected, rtol=0, atol=ROUNDING)
+
+
+def test_attention_by_hand():
+    """Two pixels, four heads of two channels: each answer is a mean of values, weights adding to 1."""
+    layer, x = stirred(Attention(8, heads=4)), normal(1, 8, 1, 2)
+    parts = layer.query_key_value(layer.norm(x))[0, :, 0].detach()  # (3 · 8, pixels)
+    mean = torch.zeros(8, 2, dtype=torch.float64)
+    for head in range(4):
+        query, key, value = (parts[8 * k + 2 * head : 8 * k + 2 * head + 2] for k in range(3))
+        for i in range(2):
+            odds = [math.exp(float(query[:, i] @ key[:, j]) / math.sqrt(2)) for j in range(2)]
+            mean[2 * head : 2 * head + 2, i] = sum(o / sum(odds) * value[:, j] for j, o in enumerate(odds))
+    expected = x + layer.out(mean.reshape(1, 8, 1, 2))
     torch.testing.assert_close(layer(x), expected, rtol=0, atol=ROUNDING)
 
 
@@ -146,6 +162,14 @@ def test_it_can_be_told_labels():
     assert torch.equal(model.given(2)._ask(x, 7), net(x, 7, 2))
     assert torch.equal(model._ask(x, 7), net(x, 7, 0))
     assert not torch.allclose(net(x, 7, 1), net(x, 7, 2))
+
+
+def test_a_label_is_one_input_more_beside_the_level():
+    net, x, t = network(n_labels=3), normal(4, 1, 8, 8), torch.arange(1, 5)
+    told = net(x, t, 2)
+    with torch.no_grad():
+        net.level[0].bias += net.level[0].weight[:, 8 + 1]
+    torch.testing.assert_close(net(x, t), told, rtol=0, atol=ROUNDING)
 
 
 def test_it_learns_digits():

@@ -1,5 +1,6 @@
 """One widget for every step-through of the book: see `Stepper`."""
 
+from diffusion_lib.show.widgets.camera import Measure
 from diffusion_lib.show.widgets.frames import (
     Axis,
     Frame,
@@ -22,6 +23,7 @@ __all__ = [
     "Frame",
     "Layer",
     "LiveRun",
+    "Measure",
     "Panel",
     "Stepper",
     "arrows",

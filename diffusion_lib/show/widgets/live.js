@@ -3,7 +3,9 @@
 // A recorded Stepper whose content has a `trainer` gets a Train button. Its pictures are appended to the recording
 // just as live.py appends them, so the Stepper knows nothing of training:
 //
-//     trainer   {settings, unit, has_floor}   the engine's settings (session.js), and the distance's unit
+//     trainer   {settings, unit, has_floor, panel}
+//                                             the engine's settings (session.js), the distance's unit, and where the
+//                                             recording shows something else, the distance's panel
 //     follows   {t, points, text}             a Stepper of training step and t that shows the same model
 //               {points, arrows, texts}       one of t, from T to 0, that shows its guesses of x_0, too
 //               {points, asked}               one of what it draws for each {label, guidance}
@@ -92,6 +94,7 @@ globalThis.bookLive = (() => {
       this.history = [];
       this.pictures = [];
       this.recording.empty([{ name: this.recording.content.axes[0].name, values: [] }]);
+      if (this.trainer.panel) this.recording.shown.panels = [this.recording.content.panels[0], this.trainer.panel];
       this.recording.show();
       this.button.textContent = "Stop";
       this.back.hidden = true;

@@ -1,9 +1,6 @@
 """Training to watch: the samples move onto the data while the model learns, and can be replayed."""
 
-import math
-import time
 from pathlib import Path
-from statistics import fmean
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,14 +11,15 @@ from IPython.display import display
 from torch import Generator, Tensor, nn
 from tqdm import tqdm
 
-from diffusion_lib.contracts import Count, PlanePoints, Positive, checked, trainable, verb
+from diffusion_lib.contracts import Count, Points, Positive, a, checked, rows, trainable, verb
 from diffusion_lib.data.units import Standardiser
-from diffusion_lib.measure.evaluation import Draw, fresh_sets, sliced_wasserstein
-from diffusion_lib.models.ncsn import NCSN
+from diffusion_lib.measure.evaluation import Draw
+from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.show.engine import page
-from diffusion_lib.show.engine.settings import fits, training_settings
-from diffusion_lib.show.widgets.frames import Axis, Frame, Layer, Panel, curve, points
-from diffusion_lib.show.widgets.live_run import N_POINTS, SEED, LiveRun
+from diffusion_lib.show.engine.settings import fits
+from diffusion_lib.show.widgets.camera import Camera, Measure
+from diffusion_lib.show.widgets.live_run import LiveRun
+from diffusion_lib.show.widgets.picture_camera import PictureCamera
 from diffusion_lib.show.widgets.stepper import Stepper
 from diffusion_lib.training import EachLabel, EachNoise, TrainingRun, train
 
@@ -39,6 +37,18 @@ export default {
 TAB_PICTURES = 16  # while the reader's browser trains: it draws them in little time
 
 
+def _shown(x_0, name, given):
+    """Points of the plane, or pictures, which a `Diffusion` draws."""
+    rows()(x_0, name, given)
+    if x_0.ndim == 4 and x_0.shape[1] in (1, 3):
+        a(Diffusion)(given["model"], "model", given)
+    elif x_0.shape[1:] != (2,):
+        shape = tuple(x_0.shape)
+        raise ValueError(
+            f"{name} has shape {shape}; pass points of the plane (n, 2) or pictures (n, C, H, W)"
+        )
+
+
 @checked
 def picture_steps(steps: Count, pictures: Count) -> set[int]:
     """Steps at which to take pictures: from 1/128 of the steps to the last, evenly on a logarithmic scale."""
@@ -48,7 +58,7 @@ def picture_steps(steps: Count, pictures: Count) -> set[int]:
 @checked
 def train_live(
     model: Annotated[nn.Module, trainable, verb("trajectory")],
-    x_0: PlanePoints,
+    x_0: Annotated[Points, _shown],
     fresh: Draw,
     steps: Count = 2000,
     batch_size: Count = 1024,
@@ -59,13 +69,17 @@ def train_live(
     engine: Literal["torch", "tab"] = "torch",
     labels: EachLabel | None = None,
     noise: EachNoise | None = None,
+    measure: Annotated[Measure, a(Measure)] | None = None,
 ) -> LiveRun:
     """Train `model` on points x_0 (n, 2), with their `labels` or `noise`, by `training.train`, and show it.
 
     Before training and `pictures` times during it, more often early on, the view gains a frame with samples
     of the model, and their distance to data from `fresh` (n, generator) → (n, 2), in noise floors, or in the
-    data's unit where fresh data never differs. A plain script has a progress bar instead. Training can end
-    early as in `train`; then the view says why.
+    data's unit where fresh data never differs; with a `measure`, that instead. A plain script has a progress
+    bar instead. Training can end early as in `train`; then the view says why.
+
+    A `Diffusion` of pictures (n, C, H, W), C = 1 or 3, shows some that it draws by 20 calls of DDIM, and its
+    loss on `fresh` ones, which should be held out.
 
     In the built book the recorded view lets readers train the same model in their browser, where the engine
     can: a `Diffusion`, an `NCSN` or a `Flow` with a `TimeMLP`, a `ConditionalDiffusion` with a
@@ -81,10 +95,15 @@ def train_live(
             "with a LabelledMLP, of a width that is a multiple of 4 up to 128, on batches of up to 16,384; "
             "pass engine='torch' for this one"
         )
-    camera = _Camera(model, x_0, fresh, steps, TabTrainer if engine == "tab" else Stepper)
+    kind = PictureCamera if x_0.ndim == 4 else Camera
+    if engine == "tab":
+        camera = kind(model, x_0, fresh, steps, TabTrainer)
+    else:
+        camera = kind(model, x_0, fresh, steps, Stepper, measure)
+    at = [0, *sorted(picture_steps(steps, TAB_PICTURES))]
     training = {"steps": steps, "batch_size": batch_size, "learning_rate": learning_rate}
     if engine == "tab":
-        camera.let_readers_train(x_0, training, roll, labels, noise)
+        camera.let_readers_train(at, x_0, training, roll, labels, noise)
         camera.live.view.fill(camera.live)
         display(camera.live.view)
         return camera.live
@@ -104,7 +123,7 @@ def train_live(
         camera.shoot(run)
     camera.live.run = run
     if in_reach:  # for the page alone, so it comes last: each picture sends again what the view has
-        camera.let_readers_train(x_0, training, roll, labels, noise)
+        camera.let_readers_train(at, x_0, training, roll, labels, noise)
     return camera.live
 
 
@@ -159,101 +178,3 @@ def _put(network: nn.Module, weights: Tensor) -> None:
     parameters = list(network.parameters())
     for parameter, values in zip(parameters, weights.split([p.numel() for p in parameters]), strict=True):
         parameter.copy_(values.reshape(parameter.shape))
-
-
-class _Camera:
-    """Takes the pictures of one training run."""
-
-    def __init__(self, model: nn.Module, x_0: Tensor, fresh: Draw, steps: int, look: type[Stepper] = Stepper):
-        self.model, self.steps = model, steps
-        self.box = 1.15 * float(x_0.detach().abs().max()) or 1.0
-        sets = fresh_sets(fresh, N_POINTS, 9, torch.Generator(x_0.device).manual_seed(SEED))
-        self.real, *others = (x.to(x_0) for x in sets)
-        floor = fmean(self._distance(x) for x in others)
-        self.has_floor = floor > 1e-5 * self.box  # less is rounding
-        self.unit = floor if self.has_floor else 10.0 ** math.floor(math.log10(self.box) - 2)
-        self.history: list[tuple[float, float]] = []
-        cloud = Panel((-self.box, self.box), (-self.box, self.box), "Samples over data")
-        quality = self._quality()
-        background = [points(self.real, role="data", faint=True)]
-        if self.has_floor:
-            background.append(curve([[x, 0.0] for x in quality.x], role="data", panel=1, dashed=True))
-        view = look("Live training", [Axis("training step")], [], [cloud, quality], background)
-        self.live = LiveRun(TrainingRun(), view, model)
-
-    def let_readers_train(
-        self,
-        x_0: Tensor,
-        training: dict[str, Any],
-        roll: Standardiser | None,
-        labels: Tensor | None,
-        noise: Tensor | None,
-    ) -> None:
-        """Give the recorded view what the page needs to train the model itself: see `live.js`."""
-        at = [0, *sorted(picture_steps(self.steps, TAB_PICTURES))]
-        states = not isinstance(self.model, NCSN)  # of which there are hundreds, at a few levels
-        pictures = {"at": at, "points": N_POINTS, "seed": SEED, "states": states}
-        settings = training_settings(self.model, x_0, training, pictures, roll, labels, noise)
-        trainer = {"settings": settings, "unit": self.unit, "has_floor": self.has_floor}
-        self.live.view.content = {**self.live.view.content, "trainer": trainer}
-
-    def _quality(self) -> Panel:
-        """The panel of the distance over the training steps, both on logarithmic scales."""
-        marks = sorted({max(1, round(self.steps / k)) for k in (128, 16, 4, 1)})
-        written = "{}×".format if self.has_floor else lambda r: f"{r * self.unit:g}"
-        return Panel(
-            x=(math.log(marks[0]) - 0.1, math.log(self.steps) + 0.1),
-            y=(math.log(0.5), math.log(500)),
-            title="Sliced Wasserstein distance" + (", in floors" if self.has_floor else ""),
-            equal=False,
-            x_ticks=[(math.log(step), str(step)) for step in marks],
-            y_ticks=[(math.log(r), written(r)) for r in (1, 10, 100)],
-            x_label="training step",
-        )
-
-    def shoot(self, run: TrainingRun) -> None:
-        """Sample, measure, and add a frame."""
-        start = time.perf_counter()
-        trajectory = self.live.trajectory()
-        ratio = self._distance(trajectory[-1]) / self.unit
-        if run.losses:  # a logarithmic axis has no place for step 0
-            self.history.append((math.log(len(run.losses)), math.log(ratio) if ratio else -math.inf))
-        outside = float((trajectory[-1].abs() > self.box).any(dim=1).float().mean())
-        frame = Frame(self._sentence(run, ratio, outside), self._layers(trajectory[-1]))
-        self.live.view.append(frame, len(run.losses))
-        self.live.steps.append(len(run.losses))
-        self.live.trajectories.append(trajectory)
-        self.live.drawing_seconds += time.perf_counter() - start
-
-    def _distance(self, x: Tensor) -> float:
-        """Distance to data; NaN, drawn as a gap, when a model gone astray gives no finite samples."""
-        return sliced_wasserstein(x, self.real) if x.isfinite().all() else math.nan
-
-    def _layers(self, samples: Tensor) -> list[Layer]:
-        history = torch.tensor(self.history).reshape(-1, 2)
-        return [
-            points(samples, role="model"),
-            curve(history, role="model", panel=1),
-            points(history, role="model", panel=1, size=3),
-        ]
-
-    def _sentence(self, run: TrainingRun, ratio: float, outside: float) -> str:
-        done, distance = len(run.losses), f"distance to data {ratio:.1f} × the noise floor"
-        if not self.has_floor:
-            distance = f"distance to data {ratio * self.unit:.2g}; no noise floor: fresh data never differs"
-        if math.isnan(ratio):
-            distance = "its samples are not finite numbers"
-        if outside > 0.05:
-            share = "most" if outside > 0.5 else "some"
-            distance += f" ({share} samples lie outside the picture)"
-        if run.stopped:
-            return f"Ended at step {done}: {run.stopped}. The model is that of step {run.kept}: {distance}."
-        if done == 0:
-            return f"Before training: {distance}."
-        progress = f"loss {fmean(run.losses[-50:]):.3f}, {distance}"
-        if done == self.steps:
-            return f"Trained {done} steps in {run.seconds:.1f} s: {progress}."
-        left = (self.steps - done) / run.steps_per_second
-        return (
-            f"Step {done} of {self.steps}: {progress}, {run.steps_per_second:.0f} steps/s, {left:.1f} s left."
-        )

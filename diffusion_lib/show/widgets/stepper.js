@@ -60,12 +60,28 @@ class Plot {
   constructor(panel, label) {
     this.panel = panel;
     this.dots = new Map(); // one picture of a dot for each colour and size
-    const name = panel.title ? `${label}: ${panel.title}` : label;
-    this.canvas = make("canvas", { className: "stepper-canvas", role: "img", ariaLabel: name });
+    this.label = label;
+    this.canvas = make("canvas", { className: "stepper-canvas", role: "img" });
+    this.title = make("div", { className: "stepper-title" });
     this.node = make("div", { className: panel.wide ? "stepper-panel stepper-wide" : "stepper-panel" });
-    if (panel.title) this.node.append(make("div", { className: "stepper-title", textContent: panel.title }));
+    if (panel.title) this.node.append(this.title);
     this.node.append(this.canvas);
     this.node.style.setProperty("--aspect", panel.aspect);
+    this.#name();
+  }
+
+  #name() {
+    const { title } = this.panel;
+    this.title.textContent = title;
+    this.canvas.ariaLabel = title ? `${this.label}: ${title}` : this.label;
+  }
+
+  /** Show another panel of the same shape from now on. */
+  become(panel) {
+    if (JSON.stringify(panel) === JSON.stringify(this.panel)) return;
+    this.panel = panel;
+    this.#name();
+    this.resize();
   }
 
   /** Fit the canvas's pixels to its place on the page; false while it has none. */
@@ -492,6 +508,7 @@ class View {
   grow() {
     const atEnd = this.following || this.at[0] >= this.last(0);
     this.read();
+    this.plots.forEach((plot, p) => plot.become(this.content.panels[p]));
     this.at = this.at.map((i, k) => Math.min(i, this.last(k)));
     if (atEnd && !this.playing) {
       this.axis = 0;
