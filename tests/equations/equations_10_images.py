@@ -1,4 +1,4 @@
-"""Chapter 10's equations, each restated from definitions: sums over pixels, couplings that are drawn, KL by SymPy."""
+"""Chapter 10's equations, each restated from definitions: sums over pixels, couplings, integrals."""
 
 import math
 
@@ -11,9 +11,9 @@ from scipy.linalg import sqrtm
 from scipy.special import rel_entr
 from scipy.stats import multivariate_normal, norm
 
-x_0, x_0_hat, eps, z = sp.symbols("x_0 x_0_hat epsilon z", real=True)
+x_0, z = sp.symbols("x_0 z", real=True)
 std_s, std_t = sp.symbols("sigma_s sigma_t", positive=True)
-kept, d = shares("alphabar_t, d")
+(d,) = shares("d,")
 ROUNDING = 1e-10
 RNG = np.random.default_rng(10)
 QUERIES, KEYS, VALUES = RNG.normal(size=(3, 5, 4))  # five pixels, four numbers each
@@ -74,7 +74,7 @@ def root(matrix):
 
 
 def best_coupling():
-    """K of the optimal map between two Gaussians, y − m_y = A (x − m_x) with A symmetric and A C_x A = C_y."""
+    """K of the optimal map of two Gaussians, y − m_y = A (x − m_x) with A symmetric and A C_x A = C_y."""
     back = np.linalg.inv(root(C_X))
     A = back @ np.real(sqrtm(root(C_X) @ C_Y @ root(C_X))) @ back
     agree(A @ C_X @ A, C_Y, 1e-8)
@@ -90,7 +90,8 @@ def other_couplings():
 
 @checks("img-trace", on="the optimal map of two Gaussians in three dimensions, and fifty other couplings")
 def trace():
-    r"""\max_{\text{pairings}}\ \operatorname{tr} K = \operatorname{tr}\big(C_x^{1/2}\,C_y\,C_x^{1/2}\big)^{1/2} ."""
+    r"""\max_{\text{pairings}}\ \operatorname{tr} K
+    = \operatorname{tr}\big(C_x^{1/2}\,C_y\,C_x^{1/2}\big)^{1/2} ."""
     values = np.linalg.eigvalsh(root(C_X) @ C_Y @ root(C_X))
     most = np.sqrt(values).sum()
     agree(most, np.trace(best_coupling()), 1e-8)
@@ -107,16 +108,7 @@ def frechet():
     agree(found, np.square(M_X - M_Y).sum() + np.trace(apart), 1e-8)
 
 
-@checks("img-v-error")
-def error_of_v():
-    r"""\lVert\hat v - v\rVert^2 = \frac{\lVert\hat x_0 - x_0\rVert^2}{1-\bar\alpha_t} ."""
-    x_t = sp.sqrt(kept) * x_0 + sp.sqrt(1 - kept) * eps
-    eps_hat = (x_t - sp.sqrt(kept) * x_0_hat) / sp.sqrt(1 - kept)  # both know x_t
-    v, v_hat = (sp.sqrt(kept) * e - sp.sqrt(1 - kept) * x for e, x in ((eps, x_0), (eps_hat, x_0_hat)))
-    identity((x_0_hat - x_0) ** 2 / (1 - kept), (v_hat - v) ** 2)
-
-
-# Four pictures of three pixels in a row; the patch of the one in the middle is all three, that of the first two.
+# Four pictures of three pixels in a row; the patch of the first pixel is the first two.
 PICTURES, SEEN, NOISE = RNG.normal(size=(4, 3)), RNG.normal(size=3), 0.7
 
 
@@ -134,7 +126,8 @@ def patch():
 
 @checks("img-step")
 def step():
-    r"""q(z_s\mid z_t, x_0) = \mathcal N\big(z_s;\ \kappa z_t + (1-\kappa)\,x_0,\ \ \sigma_s^2(1-\kappa) I\big) ."""
+    r"""q(z_s\mid z_t, x_0)
+    = \mathcal N\big(z_s;\ \kappa z_t + (1-\kappa)\,x_0,\ \ \sigma_s^2(1-\kappa) I\big) ."""
     ratio = std_s**2 / std_t**2
     more = std_t**2 - std_s**2  # z_t = z_s + more noise, z_s ~ N(x_0, σ_s²): precisions add up
     precision = 1 / std_s**2 + 1 / more
@@ -183,10 +176,24 @@ def over_bin(f, nodes=40):
     return float((f(u / 2) * weight / 2).sum())
 
 
+def density(x, width):
+    """p at places within the bin around x, u from −½ to ½."""
+    return lambda u: norm.pdf(x + width * u)
+
+
+def minus_log_2(f):
+    """−log₂ f(u)."""
+    return lambda u: -np.log2(f(u))
+
+
+def probability(x, width):
+    """p(x + Δu) Δ."""
+    return lambda u: norm.pdf(x + width * u) * width
+
+
 @checks(
     "img-offset",
     on="bins of a normal density, with three widths",
-    alike={"x - width * u": "u is as likely as −u"},
 )
 def offset():
     r"""-\log_2 P(\text{level}) = -\log_2\!\int_{-1/2}^{1/2} p(x+\Delta u)\,\Delta\;du \;\le\;
@@ -194,8 +201,8 @@ def offset():
     for width, x in ((2.0, 0.3), (1.0, -1.1), (0.5, 2.0)):
         chance = norm.cdf(x + width / 2) - norm.cdf(x - width / 2)
         bits = -np.log2(chance)
-        agree(-np.log2(over_bin(lambda u: norm.pdf(x + width * u) * width)), bits, ROUNDING)
-        bound = over_bin(lambda u: -np.log2(norm.pdf(x + width * u))) + np.log2(1 / width)
+        agree(-np.log2(over_bin(probability(x, width))), bits, ROUNDING)
+        bound = over_bin(minus_log_2(density(x, width))) + np.log2(1 / width)
         exceeds(bound, bits)
         exact = ((x**2 + width**2 / 12) / 2 + 0.5 * math.log(2 * math.pi)) / math.log(2) - math.log2(width)
         agree(bound, exact, ROUNDING)
