@@ -143,6 +143,7 @@ CELLS = (
     ),
     LiveCell("6, score", score, {LIVE_SECONDS: 12, WASSERSTEIN: 1.5, CLASSIFIER: 0.52}),
     LiveCell("7, conditions", conditional, {LIVE_SECONDS: 4}, steps=1000, labelled=True),
+    LiveCell("10, images", partial(epsilon, 100), {LIVE_SECONDS: 6}, steps=1500, batch_size=512),
 )
 
 
