@@ -9,6 +9,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -43,8 +44,11 @@ from weather_widgets import WIDGETS
 from diffusion_lib import data
 from diffusion_lib.conditioning import Guided, NoisyClassifier, SeenThrough, TiltedSteps, reconstruction
 from diffusion_lib.measure import pictures
+from diffusion_lib.measure.coding import IndexCoder, UniversalCoder
+from diffusion_lib.measure.likelihood import Blurred
 from diffusion_lib.models import hvae, networks, unet
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.distilled import ConsistencyStudent, PairStudent, ProgressiveStudent
 from diffusion_lib.models.flow import Flow
 from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.models.patches import PatchDenoiser
@@ -130,6 +134,43 @@ def patch_denoiser(s):
     return PatchDenoiser(s.normal(4, 2, 4, 5))
 
 
+def pupil(s):
+    return PairStudent(s.network(), s.schedule)
+
+
+def two(values):
+    """The same for a schedule of at least two steps, which students need."""
+    return lambda s: values(replace(s, T=max(s.T, 2)))
+
+
+def from_noise(s):
+    """Steps of a sampler: they fall, and begin at T."""
+    good = [[s.T], [s.T, 1], list(range(s.T, 0, -1))]
+    return good, [[], [s.T + 1], [s.T - 1], [s.T, s.T], 3, "x", [1.5]]
+
+
+def pairs_of_steps(s):
+    return [[s.T, 1], [s.T, s.T - 1]], [[s.T], [], [s.T + 1, 1], [s.T - 1, 1], 3, "x"]
+
+
+STUDENT = {
+    "teacher": two(lambda s: ([s.diffusion().denoise, posterior_steps(s).denoise], [3, "x"])),
+    "steps": two(from_noise),
+    "schedule": two(lambda s: ([s.schedule], [None, 3])),
+    "network": two(lambda s: ([s.network()], [])),
+}
+
+
+@two
+def progressive(s):
+    return ProgressiveStudent(s.network(), s.schedule, s.diffusion().denoise, [s.T, 1])
+
+
+def consistent(s, least=2):
+    s = replace(s, T=max(s.T, least))
+    return ConsistencyStudent(s.network(), s.schedule, s.diffusion().denoise, [s.T])
+
+
 def calls(s):
     return [None, 1, s.T], [0, -1, 2.5, "x", s.T + 1]
 
@@ -195,6 +236,14 @@ def a_network(s):
     return [s.network(), None], []
 
 
+def coder(s):
+    return UniversalCoder(oracle(s), [2.0, 0.5], [1.0, 0.5])
+
+
+def index_coder(s):
+    return IndexCoder(oracle(s), [2.0, 0.5], [1.0, 0.5], candidates=16)
+
+
 def scalar(a):
     return ()
 
@@ -251,6 +300,16 @@ FACES = {
     "seed": lambda s: ([0], [-1, 2.5, None, "1"]),
 }  # fmt: skip
 KIND = {"kind": choice("digits")}
+DENOISED = {  # no network of whole steps; points of the denoiser's own shape
+    "denoiser": lambda s: ([oracle(s)], [None, 3, "x", [], torch.ones(2)]),
+    **dict.fromkeys(("z", "x_0"), lambda s: (POINTS(s)[0], [x for x in POINTS(s)[1] if np.ndim(x) != 3])),
+}
+TWO_LEVELS = DENOISED | {
+    "levels": lambda s: ([[2.0, 0.5], (3, 1)], [[], [1.0, 2.0], [1.0, 0.0], [1.0, torch.nan], 3, None, "x"]),
+    "spread": lambda s: ([[1.0, 0.5], (1, 2)], [[], [1.0], [1.0, 0.0], [-1.0, 1.0], 3, None, "x"]),
+    "errors": lambda s: ([[1.0, 0.5], (1, 0)], [[], [1.0], [1.0, torch.nan], [-1.0, 1.0], 3, None, "x"]),
+}
+FILES = {"file": lambda s: ([coder(s).encode(s.normal(3, 2))], [None, 3, "x", b"", b"x" * 30, torch.ones(2)])}
 CALLS = {
     "models.chain.ReverseChain": Call(is_a(nn.Module), arguments={"network": a_network}),
     "models.chain.ReverseChain.T": Call(is_a(int), **CHAIN),
@@ -304,6 +363,24 @@ CALLS = {
     "measure.evaluation.fresh_sets": Call(is_a(list)),
     "measure.evaluation.evaluate": Call(is_a(dict), arguments={"n": few}),
     "measure.evaluation.table": Call(is_a(str)),
+    "measure.likelihood.Blurred": Call(is_a(nn.Module)),
+    "measure.likelihood.Blurred.forward": Call(rows("z", 2), lambda s: Blurred(oracle(s), 0.1)),
+    "measure.likelihood.noisy_entropy": Call(is_a(float), arguments={"sigma": number(1, 0.5)}, passes=True),
+    "measure.likelihood.importance_bound": Call(rows("x_0"), arguments={"model": things(Setting.any_chain)}),
+    "measure.likelihood.ode_log_prob": Call(rows("z"), arguments=TWO_LEVELS),
+    "measure.information.mmse": Call(is_a(float), arguments=DENOISED | {"sigma": number(1, 0.5)}),
+    "measure.information.information": Call(is_a(tuple), arguments=TWO_LEVELS),
+    "measure.information.spreads": Call(is_a(list), arguments=DENOISED | LEVELS),
+    "measure.information.rate_distortion": Call(is_a(tuple), arguments=TWO_LEVELS),
+    **{f"measure.{name}": Call(is_a(object), arguments=TWO_LEVELS)
+       for name in ("files.FileCoder", "coding.UniversalCoder", "coding.IndexCoder")},
+    "measure.files.FileCoder.encode": Call(is_a(bytes), coder),
+    "measure.files.FileCoder.states": Call(is_a(Iterator), coder, FILES),
+    "measure.files.FileCoder.decode": Call(is_a(Tensor), coder, FILES, passes=True),
+    "measure.files.FileCoder.sent": Call(rows("x_0", 2), coder, passes=True),
+    "measure.files.FileCoder.fingerprint": Call(is_a(int), coder),
+    "measure.coding.UniversalCoder.bits": Call(is_a(Tensor), coder, passes=True),
+    "measure.coding.IndexCoder.bits": Call(is_a(Tensor), index_coder, passes=True),
     "process.forward.step": Call(gaussians("x_prev")),
     "process.forward.marginal": Call(gaussians("x_0")),
     "process.forward.diffuse": Call(same("x_0")),
@@ -423,6 +500,21 @@ CALLS = {
     "models.ncsn.NCSN": Call(is_a(NCSN)),
     "models.patches.PatchDenoiser": Call(is_a(nn.Module), arguments={"points": some_pictures, "size": sides}),
     "models.patches.PatchDenoiser.forward": Call(same("z"), patch_denoiser, {"z": some_pictures}),
+    "models.distilled.Student.T": Call(is_a(int), pupil),
+    "models.distilled.Student.answer": Call(same("x_t"), pupil),
+    "models.distilled.Student.trajectory": Call(lambda a: (2, a.n, 2), pupil),
+    "models.distilled.Student.sample": Call(drawn, pupil),
+    "models.distilled.Student.ends": Call(same("x_T"), pupil),
+    "models.distilled.Student": Call(is_a(nn.Module), arguments=STUDENT),
+    "models.distilled.ProgressiveStudent": Call(
+        is_a(nn.Module), arguments=STUDENT | {"steps": two(pairs_of_steps)}),
+    "models.distilled.ProgressiveStudent.loss": Call(scalar, progressive),
+    "models.distilled.PairStudent": Call(is_a(nn.Module)),
+    "models.distilled.PairStudent.loss": Call(scalar, pupil, {"noise": tensors(-1, 2)}),
+    "models.distilled.ConsistencyStudent": Call(
+        is_a(nn.Module), arguments=STUDENT | {"decay": number(0, 0.95)}),
+    "models.distilled.ConsistencyStudent.answer": Call(same("x_t"), lambda s: consistent(s, 1)),
+    "models.distilled.ConsistencyStudent.loss": Call(scalar, consistent),
     "models.flow.Flow": Call(is_a(Flow), arguments={"calls": calls}),
     "models.flow.Flow.steps": Call(is_a(list), flow),
     "models.flow.Flow.loss": Call(scalar, flow, {"noise": tensors(-1, 2)}),

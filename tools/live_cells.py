@@ -17,12 +17,13 @@ from diffusion_lib import data
 from diffusion_lib.measure.evaluation import Figure, evaluate
 from diffusion_lib.models.conditional import ConditionalDiffusion
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.flow import Flow
 from diffusion_lib.models.hvae import HVAE
 from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.models.networks import HeadPerStep, LabelledMLP, TimeMLP
 from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
 from diffusion_lib.models.vae import VAE
-from diffusion_lib.process.schedules import even_log_snr, sigmoid
+from diffusion_lib.process.schedules import even_log_snr, sigmoid, straight
 from diffusion_lib.show.widgets import train_live
 from diffusion_lib.training import TrainingRun, train
 
@@ -121,6 +122,12 @@ def conditional() -> ConditionalDiffusion:
     return ConditionalDiffusion(LabelledMLP(schedule, 3), schedule, predict="eps")
 
 
+def flow() -> Flow:
+    """The model of chapter 9, which samples by 32 of Euler's steps."""
+    times = straight(128)
+    return Flow(TimeMLP(times), times, calls=32)
+
+
 CELLS = (
     LiveCell("1, VAE", VAE, {LIVE_SECONDS: 10}, steps=3000, batch_size=256, learning_rate=1e-2),
     LiveCell("2, HVAE", partial(HVAE, T=8), {LIVE_SECONDS: 10}, steps=700, batch_size=256),
@@ -143,6 +150,7 @@ CELLS = (
     ),
     LiveCell("6, score", score, {LIVE_SECONDS: 12, WASSERSTEIN: 1.5, CLASSIFIER: 0.52}),
     LiveCell("7, conditions", conditional, {LIVE_SECONDS: 4}, steps=1000, labelled=True),
+    LiveCell("9, flow", flow, {LIVE_SECONDS: 6}, steps=1500),
     LiveCell("10, images", partial(epsilon, 100), {LIVE_SECONDS: 6}, steps=1500, batch_size=512),
 )
 

@@ -2,8 +2,8 @@
 
 A face is painted layer by layer from small sprites: a background, a head, a shirt, eyes, perhaps glasses, a
 beard, a mouth, hair, a hat. What is painted is a row of whole numbers, one for each entry of `PARTS`; what
-can be said of it in words follows from these. The sprites are drawn after DiceBear's avatar style "Pixel Art"
-(CC0 1.0).
+can be said of it in words follows from these. The sprites are from the avatar style "Pixel Art" by DiceBear,
+under CC0 1.0.
 """
 
 from collections.abc import Callable, Iterator, Sequence

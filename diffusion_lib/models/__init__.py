@@ -11,6 +11,7 @@ ncsn        chapter 6: one score for all noise levels, sampled by annealed Lange
 conditional chapter 7: one network for all labels, and for none
 checkpoints models as files, with their settings
 flow        chapter 9: the velocity of straight paths from data to noise
+distilled   chapter 9: students that need few calls of their network, or one
 oracle      the exact denoiser of a data set, or of a law by quadrature
 patches     the best denoiser that sees only a patch around each pixel
 """
@@ -19,6 +20,7 @@ from diffusion_lib.models.chain import ReverseChain
 from diffusion_lib.models.checkpoints import load, save
 from diffusion_lib.models.conditional import ConditionalDiffusion
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.distilled import ConsistencyStudent, PairStudent, ProgressiveStudent
 from diffusion_lib.models.flow import Flow
 from diffusion_lib.models.hvae import HVAE
 from diffusion_lib.models.ncsn import NCSN

@@ -16,7 +16,7 @@ from diffusion_lib.contracts import (
 )
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.process.schedules import Schedule
-from diffusion_lib.solvers.steps import ReverseVar
+from diffusion_lib.solvers.steps import ReverseVar, rows_in_hand
 
 
 @checked
@@ -63,4 +63,5 @@ class _Told(nn.Module):
         self.network, self.labels = network, labels
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        return self.network(x_t, t, self.labels)
+        each = isinstance(self.labels, Tensor) and self.labels.numel() > 1
+        return self.network(x_t, t, self.labels[rows_in_hand()] if each else self.labels)

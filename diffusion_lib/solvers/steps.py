@@ -7,6 +7,7 @@ the network is called for some rows at a time, in eval mode.
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Annotated, Literal
 
 import torch
@@ -21,6 +22,7 @@ Denoiser = Annotated[Callable[[Tensor, Tensor], Tensor], a_function("ExactDenois
 ReverseStep = Annotated[Callable[[Tensor, int], Gaussian], a_function("model.reverse")]
 ReverseVar = Literal["posterior", "beta"]
 
+_in_hand: ContextVar[slice] = ContextVar("the rows in hand", default=slice(None))
 BLOCK = 2**15  # numbers in the rows that a network gets at once, so that a million points need little memory
 
 
@@ -132,8 +134,21 @@ def blocks(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 def in_blocks(function: Callable[..., Tensor], *tensors: Tensor, of: Callable | None = None) -> Tensor:
     """`function` of all rows, block by block, while the network `of` which it asks is in eval mode."""
+    answers, start = [], _in_hand.get().start or 0
     with evaluating(of or function):
-        return torch.cat([function(*rows) for rows in blocks(*tensors)])
+        for rows in blocks(*tensors):
+            token = _in_hand.set(slice(start, start + len(rows[0])))
+            try:
+                answers.append(function(*rows))
+            finally:
+                start = _in_hand.get().stop
+                _in_hand.reset(token)
+    return torch.cat(answers)
+
+
+def rows_in_hand() -> slice:
+    """Which of all rows `in_blocks` is just at: for a network that has something for each row, as labels."""
+    return _in_hand.get()
 
 
 def drawn_back(

@@ -12,7 +12,13 @@ from nbclient import NotebookClient
 
 VERSIONS = "anywidget==0.9.21 ipykernel==6.17.1 ipython==7.34.0 ipywidgets==7.7.1".split()
 DROPPED = "backcall decorator ipython_genutils nest_asyncio pickleshare".split()  # newer versions need none
-NOT_ON_COLAB = ("diffusion_lib", "__editable__", "ot", "pot-")  # how their folders' names begin
+NOT_ON_COLAB = (
+    "diffusion_lib",
+    "__editable__",
+    "constriction",
+    "ot",
+    "pot-",
+)  # how their folders' names begin
 
 FAKE_MODULE = """\
 custom_widgets = False

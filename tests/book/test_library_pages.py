@@ -61,9 +61,8 @@ def test_a_signature_is_the_sources_without_rules(thing, signature):
 
 def test_a_class_has_the_signature_of_its_making():
     parameters, result = library_pages.signature_of(Diffusion)
-    assert parameters.startswith(
-        "(network: Network, schedule: Schedule, predict: Literal['x_0', 'eps', 'v', 'u']"
-    )
+    start = "(network: Network, schedule: Schedule, predict: Literal['x_0', 'eps', 'v', 'u']"
+    assert parameters.startswith(start)
     assert "self" not in parameters
     assert result == ""
 

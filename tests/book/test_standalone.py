@@ -105,7 +105,10 @@ def test_the_wheel_is_the_library_and_the_same_each_time():
     assert content == standalone.build_wheel(ROOT)
     with zipfile.ZipFile(BytesIO(content)) as wheel:
         files = {path: wheel.read(path) for path in wheel.namelist() if path.startswith("diffusion_lib/")}
-    kinds, rooms = {".py", ".js", ".css", ".wasm"}, (ROOT / "diffusion_lib").rglob("*.*")
+    kinds, rooms = (
+        {".py", ".js", ".css", ".wasm", ".npz", ".safetensors"},
+        (ROOT / "diffusion_lib").rglob("*.*"),
+    )
     here = [path for path in rooms if path.suffix in kinds or path.parent.name == "results"]
     assert files == {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in here}
 

@@ -11,8 +11,6 @@ from scipy.linalg import sqrtm
 from scipy.special import rel_entr
 from scipy.stats import multivariate_normal, norm
 
-x_0, z = sp.symbols("x_0 z", real=True)
-std_s, std_t = sp.symbols("sigma_s sigma_t", positive=True)
 (d,) = shares("d,")
 ROUNDING = 1e-10
 RNG = np.random.default_rng(10)
@@ -124,17 +122,6 @@ def patch():
     agree(guess, np.average(PICTURES[:, 0], weights=joint), ROUNDING)
 
 
-@checks("img-step")
-def step():
-    r"""q(z_s\mid z_t, x_0)
-    = \mathcal N\big(z_s;\ \kappa z_t + (1-\kappa)\,x_0,\ \ \sigma_s^2(1-\kappa) I\big) ."""
-    ratio = std_s**2 / std_t**2
-    more = std_t**2 - std_s**2  # z_t = z_s + more noise, z_s ~ N(x_0, σ_s²): precisions add up
-    precision = 1 / std_s**2 + 1 / more
-    identity(ratio * z + (1 - ratio) * x_0, (x_0 / std_s**2 + z / more) / precision)
-    identity(std_s**2 * (1 - ratio), 1 / precision)
-
-
 PLACE = np.linspace(-12, 12, 48_001)
 
 
@@ -145,7 +132,7 @@ def kl_in_bits(p, q):
 
 
 def beside(low, high, seen=0.5):
-    """q(z_s | z_t, x_0) on the grid for two values of x_0."""
+    """q(z′ | z, x_0) on the grid for two values of x_0."""
     kappa = low**2 / high**2
     return [
         norm.pdf(PLACE, kappa * seen + (1 - kappa) * x, low * math.sqrt(1 - kappa)) for x in (TRUE, GUESS)
@@ -161,48 +148,9 @@ TRUE, GUESS = 0.8, -0.3
     alike={"kl_in_bits(q, p)": "of two Gaussians of one width"},
 )
 def divergence():
-    r"""\mathrm{KL} = \frac{1}{2\ln 2}\Big(\frac1{\sigma_s^2} - \frac1{\sigma_t^2}\Big)\,
-    \lVert x_0 - \hat x_0(z_t,\sigma_t)\rVert^2 ."""
+    r"""\mathrm{KL} = \frac{1}{2\ln 2}\Big(\frac1{\sigma'^2} - \frac1{\sigma^2}\Big)\,
+    \lVert x_0 - \hat x_0(z,\sigma)\rVert^2 ."""
     for low, high in ((0.5, 0.9), (0.7, 2.0), (1.0, 1.2)):
         p, q = beside(low, high)
         found = (1 / low**2 - 1 / high**2) * (TRUE - GUESS) ** 2 / (2 * math.log(2))
         agree(found, kl_in_bits(p, q), 1e-8)
-
-
-@quadrature
-def over_bin(f, nodes=40):
-    """The mean of f(u) over u in (−½, ½)."""
-    u, weight = np.polynomial.legendre.leggauss(nodes)
-    return float((f(u / 2) * weight / 2).sum())
-
-
-def density(x, width):
-    """p at places within the bin around x, u from −½ to ½."""
-    return lambda u: norm.pdf(x + width * u)
-
-
-def minus_log_2(f):
-    """−log₂ f(u)."""
-    return lambda u: -np.log2(f(u))
-
-
-def probability(x, width):
-    """p(x + Δu) Δ."""
-    return lambda u: norm.pdf(x + width * u) * width
-
-
-@checks(
-    "img-offset",
-    on="bins of a normal density, with three widths",
-)
-def offset():
-    r"""-\log_2 P(\text{level}) = -\log_2\!\int_{-1/2}^{1/2} p(x+\Delta u)\,\Delta\;du \;\le\;
-    \mathbb E_u\big[-\log_2 p(x + \Delta u)\big] + \log_2\frac1\Delta ."""
-    for width, x in ((2.0, 0.3), (1.0, -1.1), (0.5, 2.0)):
-        chance = norm.cdf(x + width / 2) - norm.cdf(x - width / 2)
-        bits = -np.log2(chance)
-        agree(-np.log2(over_bin(probability(x, width))), bits, ROUNDING)
-        bound = over_bin(minus_log_2(density(x, width))) + np.log2(1 / width)
-        exceeds(bound, bits)
-        exact = ((x**2 + width**2 / 12) / 2 + 0.5 * math.log(2 * math.pi)) / math.log(2) - math.log2(width)
-        agree(bound, exact, ROUNDING)

@@ -9,6 +9,8 @@ from torch import nn
 
 from diffusion_lib.models import ConditionalDiffusion, Diffusion, LabelledMLP, TimeMLP
 from diffusion_lib.process.schedules import even_log_snr
+from diffusion_lib.solvers import steps
+from diffusion_lib.solvers.steps import ddim
 from diffusion_lib.training import train
 
 SCHEDULE = even_log_snr(20)
@@ -94,6 +96,20 @@ def test_told_a_label_it_is_the_model_of_that_label(predict):
     assert torch.equal(found.reverse(x_t, 7).var, model.reverse(x_t, 7).var)
     assert found(x_t, 0.3).shape == (5, 2)
     assert found.sample(5, seeded()).shape == (5, 2)
+
+
+def test_labels_stay_with_their_rows_when_many_are_asked_in_blocks(monkeypatch):
+    """A network gets some rows at a time; each must still be told its own label."""
+    model, labels, n = make(), torch.tensor([1, 2, 3] * 7), 21
+    told = model.given(labels)
+    whole, guided = told.sample(n, seeded()), list(ddim(told, normal(n, 2), SCHEDULE))
+    monkeypatch.setattr(steps, "BLOCK", 10)  # five points of two numbers
+    torch.testing.assert_close(told.sample(n, seeded()), whole, rtol=0, atol=1000 * EPS)
+    torch.testing.assert_close(list(ddim(told, normal(n, 2), SCHEDULE)), guided, rtol=0, atol=1000 * EPS)
+    for label in (1, 2, 3):
+        alone = model.given(label).trajectory(n, seeded())[-1]
+        found = told.sample(n, seeded())
+        torch.testing.assert_close(found[labels == label], alone[labels == label], rtol=0, atol=1000 * EPS)
 
 
 def test_without_dropout_its_loss_is_that_of_the_told_model():

@@ -164,6 +164,15 @@ def test_it_can_be_told_labels():
     assert not torch.allclose(net(x, 7, 1), net(x, 7, 2))
 
 
+def test_more_faces_than_a_block_has_can_each_be_told_a_label():
+    model = ConditionalDiffusion(network((3, 16, 16), n_labels=2), SCHEDULE, "v", shape=(3, 16, 16))
+    labels = torch.arange(50) // 5 % 3  # a block has 42 faces
+    found = model.given(labels).sample(50, seeded())
+    for label in (0, 1, 2):
+        alone = model.given(label).sample(50, seeded())
+        torch.testing.assert_close(found[labels == label], alone[labels == label], rtol=0, atol=1e-6)
+
+
 def test_a_label_is_one_input_more_beside_the_level():
     net, x, t = network(n_labels=3), normal(4, 1, 8, 8), torch.arange(1, 5)
     told = net(x, t, 2)

@@ -1,0 +1,62 @@
+"""The models that the book ships: the files are those that were scored, small, and load without a network."""
+
+import hashlib
+import json
+
+import pytest
+import torch
+import weights as tool
+
+from diffusion_lib.models import Diffusion, UNet, load
+
+RECORD = json.loads((tool.WEIGHTS / "weights.json").read_text(encoding="utf-8"))
+shipped = pytest.mark.parametrize("name", RECORD)
+
+
+def test_every_file_is_recorded():
+    assert {path.stem for path in tool.WEIGHTS.glob("*.safetensors")} == set(RECORD) <= set(tool.RECIPES)
+
+
+@shipped
+def test_a_file_is_the_one_that_was_scored(name):
+    path = tool.WEIGHTS / f"{name}.safetensors"
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == RECORD[name]["sha256"]
+    assert path.stat().st_size < 4e6
+
+
+@shipped
+def test_it_is_the_model_of_its_recipe(name):
+    model, recipe = load(tool.WEIGHTS / f"{name}.safetensors"), tool.RECIPES[name]
+    levels, held_out = recipe.data()
+    assert type(model) is Diffusion
+    assert type(model.network) is UNet
+    assert model.shape == levels.shape[1:] == held_out.shape[1:]
+    assert model.network.settings["widths"] == list(recipe.widths)
+    assert RECORD[name]["recipe"] == tool.described(recipe)
+
+
+@shipped
+def test_its_samples_are_pictures(name):
+    model, recipe = load(tool.WEIGHTS / f"{name}.safetensors"), tool.RECIPES[name]
+    levels = tool.drawn(model, 20, recipe.highest, seed=0)
+    assert torch.equal(levels, levels.round())
+    real = recipe.data()[1].flatten()
+    assert abs(levels.mean() - real.mean()) < 0.3 * real.std()
+    assert 0.7 < levels.std() / real.std() < 1.3
+
+
+@shipped
+def test_its_scores_are_good(name):
+    scores = {figure: model / floor for figure, (model, floor) in RECORD[name]["scores"].items() if floor}
+    assert scores["Fréchet distance"] < tool.RECIPES[name].most_floors
+    assert 0.9 < scores["nearest training picture"] < 1.2
+    assert RECORD[name]["scores"]["copies"][0] <= 0.002
+
+
+@pytest.mark.long
+def test_digits_can_be_trained_again():
+    """Other machines round differently: the scores agree as those of other seeds do."""
+    recipe = tool.RECIPES["digits"]
+    found = tool.scores("digits", tool.trained(recipe, 0), 0)
+    kept, _ = RECORD["digits"]["scores"]["Fréchet distance"]
+    assert 0.8 < found["Fréchet distance"].model / kept < 1.25
