@@ -207,8 +207,9 @@ def main() -> None:
     torch.set_num_threads(1)  # as the live cell does
     at_start, roll = peak_memory(), Roll()
     seeds = SEEDS[:1] if quick else SEEDS
-    speeds = [[measure_speed(cell, roll, seed) for seed in seeds] for cell in CELLS]
-    found = [[measure_quality(cell, roll, seed) for seed in seeds] for cell in CELLS]
+    rolls = {noise: Roll(noise) for noise in {cell.noise for cell in CELLS}}
+    speeds = [[measure_speed(cell, rolls[cell.noise], seed) for seed in seeds] for cell in CELLS]
+    found = [[measure_quality(cell, rolls[cell.noise], seed) for seed in seeds] for cell in CELLS]
     tables = [live_table(speeds, found), quality_table(found[CELLS.index(EPSILON)], floors(found))]
     tables += [growth_table(roll), memory_note(at_start), tab_table(roll, seeds)]
     print(

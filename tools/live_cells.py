@@ -29,6 +29,7 @@ from diffusion_lib.training import TrainingRun, train
 
 N_SAMPLES = 10_000
 SHORT_T = 25
+NOISE = 0.05  # of chapter 8's roll
 
 LIVE_SECONDS = "live cell, seconds with drawing"
 DRAWING = "of these drawing, %"
@@ -69,6 +70,7 @@ class LiveCell:
         steps, batch_size, learning_rate: of the training.
         moments: after how many % of the steps the samples are judged.
         labelled: whether it is trained with the points' labels.
+        noise: on the roll's points, a standard deviation in standard units.
         make_short: the model with T = SHORT_T, whose network can take over the weights.
     """
 
@@ -81,6 +83,7 @@ class LiveCell:
     moments: tuple[int, ...] = (100,)
     make_short: Callable[[], nn.Module] | None = None
     labelled: bool = False
+    noise: float = 0.0
 
     def model(self, seed: int) -> nn.Module:
         """The untrained model with the weights of this seed."""
@@ -122,6 +125,12 @@ def conditional() -> ConditionalDiffusion:
     return ConditionalDiffusion(LabelledMLP(schedule, 3), schedule, predict="eps")
 
 
+def likelihood() -> Diffusion:
+    """The model of chapter 8, which learns the noisy roll."""
+    schedule = even_log_snr(100, sigma_min=0.01)
+    return Diffusion(TimeMLP(schedule), schedule, predict="eps", reverse_var="beta")
+
+
 def flow() -> Flow:
     """The model of chapter 9, which samples by 32 of Euler's steps."""
     times = straight(128)
@@ -150,28 +159,41 @@ CELLS = (
     ),
     LiveCell("6, score", score, {LIVE_SECONDS: 12, WASSERSTEIN: 1.5, CLASSIFIER: 0.52}),
     LiveCell("7, conditions", conditional, {LIVE_SECONDS: 4}, steps=1000, labelled=True),
+    LiveCell("8, likelihood", likelihood, {LIVE_SECONDS: 6}, steps=1000, noise=NOISE),
     LiveCell("9, flow", flow, {LIVE_SECONDS: 6}, steps=1500),
     LiveCell("10, images", partial(epsilon, 100), {LIVE_SECONDS: 6}, steps=1500, batch_size=512),
 )
 
 
 class Roll:
-    """The live cells' data: training points x_0 in standard units, (50000, 2), their arms, and fresh ones."""
+    """The live cells' data: training points x_0 in standard units, (50000, 2), their arms, and fresh ones.
 
-    def __init__(self):
-        points, self.arm = data.labelled_swiss_roll(50_000, Generator().manual_seed(5))
-        self.scale = data.Standardiser.fit(points)
-        self.x_0 = self.scale(points)
+    With `noise`, in standard units, all of them have some; the units are those of the roll without it.
+    """
+
+    def __init__(self, noise: float = 0.0):
+        drawn = Generator().manual_seed(5)
+        points, self.arm = data.labelled_swiss_roll(50_000, drawn)
+        self.noise, self.scale = noise, data.Standardiser.fit(points)
+        self.x_0 = self.scale(self._blurred(points, drawn))
+
+    def _blurred(self, points: Tensor, generator: Generator | None) -> Tensor:
+        std = self.noise * self.scale.std
+        return points + std * torch.randn(points.shape, generator=generator) if std else points
+
+    def drawn(self, n: int, generator: Generator | None) -> Tensor:
+        """n new points in the roll's own units, (n, 2)."""
+        return self._blurred(data.swiss_roll(n, generator), generator)
 
     def fresh(self, n: int, generator: Generator | None) -> Tensor:
-        """n new points in standard units, (n, 2)."""
-        return self.scale(data.swiss_roll(n, generator))
+        """The same in standard units."""
+        return self.scale(self.drawn(n, generator))
 
     def judge(self, model: nn.Module, seed: int) -> dict[str, Figure]:
         """The figures of four sets of the model's samples, in the roll's own units."""
         return evaluate(
             lambda n, generator: self.scale.undo(model.sample(n, generator)),
-            data.swiss_roll,
+            self.drawn,
             n=N_SAMPLES,
             generator=Generator().manual_seed(seed),
             curve=data.roll_curve(),
