@@ -76,7 +76,7 @@ def divided_faces() -> tuple[Tensor, Tensor]:
 # 2.4 floors (3.4 and 2.8 after 1,000 and 2,000 of them), and the nearest drawable face is 20 levels away.
 RECIPES = {
     "digits": Recipe(divided_digits, 16, (32, 64), 2400, 128, 3e-3, 0.995, 1437, 1.5),
-    "faces": Recipe(divided_faces, 255, (32, 64, 64), 16_000, 64, 2e-3, 0.998, 1000, 1.3, 200),
+    "faces": Recipe(divided_faces, 255, (32, 64, 64), 3000, 64, 2e-3, 0.995, 1000, 3.0, 200),
 }
 
 

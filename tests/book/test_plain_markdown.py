@@ -14,7 +14,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from plain_markdown import IN_THE_NEXT_CELL, NotPlainError, Translator
 
 ROOT = Path(__file__).parents[2]
-CHAPTERS = sorted((ROOT / "book").glob("0*.ipynb"))
+CHAPTERS = sorted((ROOT / "book").glob("[0-9]*.ipynb"))
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
 EXTENSIONS = set(CONFIG["parse"]["myst_enable_extensions"])
 
@@ -157,7 +157,7 @@ def text_cells(path):
 
 
 def test_the_search_for_myst_finds_it():
-    assert len(MYST.findall(rendered(text_cells(CHAPTERS[-1])))) > 50
+    assert len(MYST.findall(rendered(text_cells(CHAPTERS[4])))) > 50
 
 
 @pytest.mark.slow

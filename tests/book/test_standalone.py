@@ -23,7 +23,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from plain_markdown import Translator
 
 ROOT = Path(__file__).parents[2]
-CHAPTERS = sorted((ROOT / "book").glob("0*.ipynb"))
+CHAPTERS = sorted((ROOT / "book").glob("[0-9]*.ipynb"))
 WHEEL = b"any bytes " * 20
 EXTENSIONS = {"colon_fence", "dollarmath"}
 FOLDED = {"jupyter": {"source_hidden": True}, "cellView": "form"}

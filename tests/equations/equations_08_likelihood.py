@@ -402,8 +402,8 @@ def divergences():
 
 @checks("bits-staircase", on=POINTS)
 def staircase():
-    r"""\sum_{t} \tfrac12\,\big(\mathrm{SNR}(t-1)-\mathrm{SNR}(t)\big)\,\mathrm{mmse}(t) \;\ge\;
-    \frac12\int\mathrm{mmse}\;d\,\mathrm{SNR}."""
+    r"""\sum_{t=2}^{T} \tfrac12\,\big(\mathrm{SNR}(t-1)-\mathrm{SNR}(t)\big)\,\mathrm{mmse}(t) \;\ge\;
+    \frac12\int_{\mathrm{SNR}(T)}^{\mathrm{SNR}(1)}\mathrm{mmse}\;d\,\mathrm{SNR}."""
     snr = np.array([1 / sigma**2 for sigma in LEVELS])
     higher, lower = snr[1:], snr[:-1]
     errors = np.array([error(sigma) for sigma in LEVELS[:-1]])

@@ -69,9 +69,9 @@ def test_the_noisy_rolls_density_is_an_integral_over_the_curve():
 
 
 def test_the_noisy_rolls_density_integrates_to_one():
-    side = torch.arange(-3.2, 3.2, 0.02, dtype=torch.float64)
+    side = torch.arange(-3.2, 3.2, 0.04, dtype=torch.float64)
     grid = torch.cartesian_prod(side, side)
-    total = ExactDenoiser(*roll()).log_prob(grid, DELTA).exp().sum() * 0.02**2
+    total = ExactDenoiser(*roll()).log_prob(grid, DELTA).exp().sum() * 0.04**2
     assert float(total) == pytest.approx(1, abs=1e-9)
 
 
@@ -100,7 +100,7 @@ def test_a_density_of_the_plane_by_scipy():
     def density(y, x):
         return float(oracle.log_prob(torch.tensor([[x, y]]).double(), 0.6).exp())
 
-    assert dblquad(density, -4, 4, -4, 4, epsabs=1e-4)[0] == pytest.approx(1, abs=1e-3)
+    assert dblquad(density, -4, 4, -4, 4, epsabs=1e-3)[0] == pytest.approx(1, abs=1e-3)
 
 
 # --- the denoiser of noisy data -----------------------------------------------------------------------------
@@ -142,7 +142,7 @@ def test_one_path_estimates_the_bound():
 
 
 def test_more_paths_come_nearer_to_the_truth_and_stay_above():
-    x_0, chain = noisy(700, DELTA), model(10)
+    x_0, chain = noisy(400, DELTA), model(10)
     exact = -ExactDenoiser(*roll()).log_prob(x_0, DELTA)
     gaps = [importance_bound(chain, x_0, k, seeded(3)) - exact for k in (1, 4, 32)]
     error = [float(gap.std() / len(gap) ** 0.5) for gap in gaps]
@@ -206,9 +206,9 @@ def test_scipys_solver_finds_the_same():
         jacobian = torch.func.jacrev(lambda x: oracle(x[None], sigma)[0])(at[0])
         return [*(at - oracle(at, sigma))[0].tolist(), 2 - float(jacobian.trace())]
 
-    found = ode_log_prob(oracle, z, log_even(2001, 20.0, 0.3))
+    found = ode_log_prob(oracle, z, log_even(801, 20.0, 0.3))
     for row, one in zip(z, found, strict=True):
-        path = solve_ivp(slope, (math.log(0.3), math.log(20.0)), [*row.tolist(), 0.0], rtol=1e-7, atol=1e-9)
+        path = solve_ivp(slope, (math.log(0.3), math.log(20.0)), [*row.tolist(), 0.0], rtol=1e-6, atol=1e-8)
         *end, gained = path.y[:, -1]
         exact = norm(0, math.sqrt(401)).logpdf(end).sum() + gained
         assert float(one) == pytest.approx(exact, abs=2e-4)
@@ -218,9 +218,9 @@ def test_hutchinsons_mean_over_its_vectors_is_the_exact_divergences():
     oracle, z = ExactDenoiser(*roll(8)), noisy(5, 0.3)
     levels = log_even(12, 20.0, 0.3)
     exact = ode_log_prob(oracle, z, levels)
-    many = z.repeat(2000, 1)
-    found = ode_log_prob(oracle, many, levels, divergence="hutchinson", generator=seeded(0)).reshape(2000, 5)
-    error = found.std(dim=0) / 2000**0.5
+    many = z.repeat(1000, 1)
+    found = ode_log_prob(oracle, many, levels, divergence="hutchinson", generator=seeded(0)).reshape(1000, 5)
+    error = found.std(dim=0) / 1000**0.5
     assert ((found.mean(dim=0) - exact).abs() < K * error + 1e-9).all()
     assert float(found.std(dim=0).mean()) > 0.02  # it is an estimate
 
