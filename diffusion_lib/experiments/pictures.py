@@ -102,8 +102,8 @@ def memorising(*, n: int, seed: int, steps: int) -> dict[str, float]:
 def player(*, name: str, seed: int, steps: int = 600) -> dict[str, float]:
     """A denoiser of all training digits: its samples beside held-out digits, and its two losses.
 
-    With the name "training digits", the samples are 500 of these, drawn with replacement as any sampler draws,
-    and there are no losses: a noise floor.
+    With the name "training digits", the samples are 500 of these, drawn with replacement, as any sampler
+    draws, and there are no losses: a noise floor.
     """
     pictures, x_0 = divided(), SCALE(divided().train)
     if name == "training digits":
