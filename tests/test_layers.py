@@ -25,7 +25,7 @@ ROWS = (
     {"measure.coding"},
     {"experiments.record"},
     {"experiments.score", "experiments.conditions", "experiments.fewer_steps"},
-    {"experiments.flows", "experiments.likelihood"},
+    {"experiments.flows", "experiments.likelihood", "experiments.pictures"},
     {"show.engine"},
     {"show.plots", "show.widgets"},
 )

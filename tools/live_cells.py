@@ -161,6 +161,7 @@ CELLS = (
     LiveCell("7, conditions", conditional, {LIVE_SECONDS: 4}, steps=1000, labelled=True),
     LiveCell("8, likelihood", likelihood, {LIVE_SECONDS: 6}, steps=1000, noise=NOISE),
     LiveCell("9, flow", flow, {LIVE_SECONDS: 6}, steps=1500),
+    LiveCell("10, images", partial(epsilon, 100), {LIVE_SECONDS: 6}, steps=1500, batch_size=512),
 )
 
 

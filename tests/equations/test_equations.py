@@ -21,6 +21,7 @@ import equations_06_score  # noqa: F401 - registers the checks of chapter 6
 import equations_07_conditions  # noqa: F401 - registers the checks of chapter 7
 import equations_08_likelihood  # noqa: F401 - registers the checks of chapter 8
 import equations_09_fewer_steps  # noqa: F401 - registers the checks of chapter 9
+import equations_10_images  # noqa: F401 - registers the checks of chapter 10
 import pytest
 from equations import (
     CHECKS,
