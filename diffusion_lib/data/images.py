@@ -40,7 +40,7 @@ class Digits(NamedTuple):
 
 @checked
 def digits(seed: Seed = 0) -> Digits:
-    """scikit-learn's 1,797 digits (of 43 people; Alpaydin & Kaynak 1998), divided by chance, by the seed."""
+    """scikit-learn's 1,797 digits (of 13 people; Alpaydin & Kaynak 1998), divided by chance, by the seed."""
     x, y = load_digits(return_X_y=True)
     order = np.random.default_rng(seed).permutation(len(x))
     here = torch.empty(0).device
