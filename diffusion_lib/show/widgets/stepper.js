@@ -76,7 +76,7 @@ class Plot {
     this.canvas.ariaLabel = title ? `${this.label}: ${title}` : this.label;
   }
 
-  /** Show another panel of the same shape from now on. */
+  /** Show another panel of that shape. */
   become(panel) {
     if (JSON.stringify(panel) === JSON.stringify(this.panel)) return;
     this.panel = panel;
@@ -250,10 +250,10 @@ class Plot {
     texts.forEach((text, i) => context.fillText(text, xy[2 * i], xy[2 * i + 1])); // draws nothing at NaN
   }
 
-  /** A sheet of pictures from corner to corner, each pixel with sharp edges. */
+  /** A sheet of pictures, with sharp pixels. */
   images(context, { sheet }, upper, lower) {
     const picture = this.sheets[sheet];
-    if (!picture.complete || !picture.naturalWidth) return; // the view draws again when it has come
+    if (!picture.complete || !picture.naturalWidth) return; // drawn when it has come
     context.imageSmoothingEnabled = false;
     context.drawImage(picture, upper[0], upper[1], lower[0] - upper[0], lower[1] - upper[1]);
   }
@@ -329,7 +329,7 @@ class View {
     this.sheets = (this.content.sheets ?? []).map((text, i) => (known[i]?.text === text ? known[i] : this.#sheet(text)));
   }
 
-  /** A sheet of pictures, which comes when the browser has decoded it. */
+  /** A sheet, which the browser decodes later. */
   #sheet(text) {
     const picture = Object.assign(new Image(), { text, onload: () => this.draw() });
     picture.src = `data:image/png;base64,${text}`;
