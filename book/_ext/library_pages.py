@@ -27,6 +27,8 @@ def signature_of(thing: Any) -> tuple[str, str]:
     if is_dataclass(thing):
         return f"({', '.join(fields_of(thing))})", ""
     function = inspect.unwrap(thing.__init__ if inspect.isclass(thing) else thing)
+    if not inspect.isfunction(function):  # built in, as that of a NamedTuple
+        return "", ""
     tree = Names().visit(parsed(function))
     parameters = [*tree.args.posonlyargs, *tree.args.args]
     if parameters and parameters[0].arg in ("self", "cls"):

@@ -10,7 +10,7 @@ from support import ROOT
 
 import diffusion_lib
 from diffusion_lib import contracts
-from diffusion_lib.data import Standardiser
+from diffusion_lib.data import Standardiser, images
 from diffusion_lib.models import Diffusion
 from diffusion_lib.process import Gaussian, Schedule, forward
 from diffusion_lib.solvers import AtSteps
@@ -57,6 +57,10 @@ def test_public_methods_are_shown_even_without_a_docstring():
 )
 def test_a_signature_is_the_sources_without_rules(thing, signature):
     assert library_pages.signature_of(thing) == signature
+
+
+def test_a_class_that_is_made_by_what_has_no_source_has_no_signature():
+    assert library_pages.signature_of(images.Digits) == ("", "")
 
 
 def test_a_class_has_the_signature_of_its_making():
