@@ -1,6 +1,9 @@
-"""Train the classifiers whose inner numbers are the fixed features of `measure.pictures`, and write them.
+"""Train the classifiers that judge pictures, and write them: they know real pictures only.
 
-python tools/features.py          # both, a minute or two; do so only to change what all distances mean
+python tools/features.py          # all, some minutes; do so only to change what all distances mean
+
+The inner numbers of "digits" and "faces" are the fixed features of `measure.pictures`; "judge" says which
+words fit a face (`measure.judge`).
 
 The files were written before any model of pictures was trained, and `tests/measure/test_pictures.py` knows
 their hashes: another training would change what every Fréchet distance in the book means.
@@ -15,10 +18,11 @@ from torch import Generator, Tensor
 
 from diffusion_lib.data.faces import PARTS, draw_faces, face_parts
 from diffusion_lib.data.images import digits
+from diffusion_lib.measure.judge import ANSWERS, ATTRIBUTES, FaceJudge
 from diffusion_lib.measure.pictures import FEATURES, PictureFeatures
 from diffusion_lib.training import adamw, warm_up_and_cosine
 
-STEPS, BATCH, RATE = {"digits": 800, "faces": 2000}, 128, 3e-3
+STEPS, BATCH, RATE = {"digits": 800, "faces": 2000, "judge": 6000}, 128, 3e-3
 NOISE = (
     0.1  # of the highest level: so that the classifier looks at what a picture shows, not at single pixels
 )
@@ -35,22 +39,27 @@ def pictures(kind: str, generator: Generator) -> tuple[Tensor, Tensor, list[int]
     if kind == "digits":
         found = digits()
         return found.train, found.train_digits[:, None], [10]
-    parts = face_parts(20_000, generator)
-    return draw_faces(parts), words_of(parts), [len(set(words)) for words in PARTS.values()]
+    parts = face_parts(100_000 if kind == "judge" else 20_000, generator)
+    answers = words_of(parts)
+    if kind == "judge":
+        answers = answers[:, [list(PARTS).index(part) for part in ATTRIBUTES]]
+        return draw_faces(parts), answers, [len(words) for words in ANSWERS.values()]
+    return draw_faces(parts), answers, [len(set(words)) for words in PARTS.values()]
 
 
-def trained(kind: str) -> PictureFeatures:
+def trained(kind: str) -> PictureFeatures | FaceJudge:
     """The classifier, trained from seed 0 on noisy pictures of the training set."""
     generator = Generator().manual_seed(0)
     torch.manual_seed(0)
     levels, answers, sizes = pictures(kind, generator)
-    features = PictureFeatures(kind)
+    features = FaceJudge() if kind == "judge" else PictureFeatures(kind)
+    answer, highest = (features, 255) if kind == "judge" else (features.answers, features.highest)
     optimiser = adamw(list(features.parameters()), RATE)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: warm_up_and_cosine(i, STEPS[kind]))
     for step in range(STEPS[kind]):
         rows = torch.randint(len(levels), (BATCH,), generator=generator)
-        noise = NOISE * features.highest * torch.randn(levels[rows].shape, generator=generator)
-        logits = features.answers(levels[rows] + noise).split(sizes, dim=1)
+        noise = NOISE * highest * torch.randn(levels[rows].shape, generator=generator)
+        logits = answer(levels[rows] + noise).split(sizes, dim=1)
         targets = answers[rows].unbind(1)
         loss = sum(map(torch.nn.functional.cross_entropy, logits, targets)) / len(sizes)
         optimiser.zero_grad()

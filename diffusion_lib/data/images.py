@@ -14,7 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from sklearn.datasets import load_digits, load_sample_images
 from torch import Generator, Tensor
 
-from diffusion_lib.contracts import Count, a_folder, at_least, checked
+from diffusion_lib.contracts import Count, Points, a_folder, at_least, checked
 from diffusion_lib.data.faces import draw_faces, face_parts
 
 HELD_OUT = 360  # of scikit-learn's 1,797 digits
@@ -127,3 +127,15 @@ def _read(name: Path, size: int) -> Tensor:
         Image.alpha_composite(white, picture).convert("RGB"), (size, size), Image.Resampling.BOX
     )
     return torch.from_numpy(np.array(square)).permute(2, 0, 1).float()
+
+
+@checked
+def doubled(pictures: Points) -> Tensor:
+    """Each pixel becomes 2 × 2 pixels: (n, C, H, W) → (n, C, 2H, 2W)."""
+    return pictures.repeat_interleave(2, dim=-1).repeat_interleave(2, dim=-2)
+
+
+@checked
+def halved(pictures: Points) -> Tensor:
+    """The mean of each 2 × 2 pixels: (n, C, 2H, 2W) → (n, C, H, W). It undoes `doubled` exactly."""
+    return torch.nn.functional.avg_pool2d(pictures, 2)

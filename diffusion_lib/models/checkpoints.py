@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -16,11 +17,12 @@ from diffusion_lib.contracts import FilePath, a, a_file, checked
 from diffusion_lib.models.conditional import ConditionalDiffusion
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.networks import LabelledMLP, TimeMLP
+from diffusion_lib.models.picture_mlp import PictureMLP
 from diffusion_lib.models.unet import UNet
 from diffusion_lib.process.schedules import Schedule
 
 MODELS = {kind.__name__: kind for kind in (Diffusion, ConditionalDiffusion)}
-NETWORKS = {kind.__name__: kind for kind in (UNet, TimeMLP, LabelledMLP)}
+NETWORKS = {kind.__name__: kind for kind in (UNet, PictureMLP, TimeMLP, LabelledMLP)}
 KEY = "diffusion_lib"  # under which a file has its settings
 SCHEDULE = "_extra_state"  # α_0…α_T in a model's state_dict
 
@@ -28,11 +30,12 @@ Kept = Annotated[Diffusion, a(Diffusion)]
 
 
 @checked
-def save(model: Kept, path: FilePath) -> None:
+def save(model: Kept, path: FilePath, half: bool = False) -> None:
     """Write a model's weights, its schedule and its settings to a file, such as "digits.safetensors".
 
     With a network of the library's, `load` builds all of it again. With one of the reader's own, the file has
-    its weights, and `load` needs a model to put them into.
+    its weights, and `load` needs a model to put them into. With `half` each weight takes two bytes, float16,
+    and `load` makes float32 of them again: three digits are kept.
 
     Raises:
         ValueError: for a model that is no `Diffusion` or `ConditionalDiffusion`.
@@ -40,6 +43,8 @@ def save(model: Kept, path: FilePath) -> None:
     if type(model) not in MODELS.values():
         raise ValueError(f"model is a {type(model).__name__}; pass a {' or a '.join(MODELS)}")
     weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
+    if half:
+        weights = {name: value if name == SCHEDULE else value.half() for name, value in weights.items()}
     settings = {"model": [type(model).__name__, _settings(model)], "network": _network(model.network)}
     save_file(weights, path, {KEY: json.dumps(settings)})
 
@@ -81,7 +86,8 @@ def load(path: Annotated[str | Path, a_file], model: Kept | None = None) -> Diff
             )
         schedule = Schedule(weights[SCHEDULE])
         model = built(NETWORKS[network](schedule, **of_network), schedule, **own)
-        model.to(next(value.dtype for name, value in weights.items() if name != SCHEDULE))
+        kept = next(value.dtype for name, value in weights.items() if name != SCHEDULE)
+        model.to(torch.promote_types(kept, torch.float32))
     else:
         _same(own, _settings(model), "")
         if of_network is not None and type(model.network).__name__ == network:

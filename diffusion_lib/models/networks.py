@@ -46,6 +46,13 @@ class Waves(nn.Module):
         return torch.cat([x, phase.sin(), phase.cos()], dim=-1)
 
 
+def level_waves(schedule: Schedule) -> Tensor:
+    """Eight waves of log σ_t, four sines and four cosines: (T + 1, 8), row t for step t, row 0 unused."""
+    log_sigma = -0.5 * schedule.snr[1:].log()
+    phase = log_sigma[:, None] * log_sigma.new_tensor([0.25, 0.5, 1.0, 2.0])  # (T, 4)
+    return nn.functional.pad(torch.cat([phase.sin(), phase.cos()], dim=1), (0, 0, 1, 0))
+
+
 @checked
 class TimeMLP(nn.Module):
     """One perceptron for all steps, for points of the plane: points (B, 2) and steps () or (B,) → (B, 2).
@@ -68,11 +75,7 @@ class TimeMLP(nn.Module):
         self.T = schedule.T
         self.waves = Waves(n_directions, frequencies)
         self.body = mlp(self.waves.n_features + 8, 2, width, hidden)
-        log_sigma = -0.5 * schedule.snr[1:].log()
-        phase = log_sigma[:, None] * log_sigma.new_tensor([0.25, 0.5, 1.0, 2.0])  # (T, 4)
-        level = nn.functional.pad(torch.cat([phase.sin(), phase.cos()], dim=1), (0, 0, 1, 0))
-        level = level.to(self.body[0].weight)  # (T + 1, 8): row t for step t, row 0 unused
-        self.register_buffer("level", level, persistent=False)
+        self.register_buffer("level", level_waves(schedule).to(self.body[0].weight), persistent=False)
 
     def forward(self, x_t: RowsInPlane, t: Steps) -> Tensor:
         return self.body(self._features(x_t, t))

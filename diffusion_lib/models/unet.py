@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion_lib.contracts import Labels, Shape, Steps, at_least, checked, of_its_shape
+from diffusion_lib.models.networks import level_waves
 from diffusion_lib.process.schedules import Schedule
 
 GROUPS = 8  # of channels that are normalised together
@@ -24,7 +25,7 @@ class ResidualBlock(nn.Module):
         super().__init__()
         self.norm_1, self.norm_2 = nn.GroupNorm(GROUPS, n_in), nn.GroupNorm(GROUPS, n_out)
         self.conv_1 = nn.Conv2d(n_in, n_out, 3, padding=1)
-        self.conv_2 = _from_zero(nn.Conv2d(n_out, n_out, 3, padding=1))
+        self.conv_2 = from_zero(nn.Conv2d(n_out, n_out, 3, padding=1))
         self.level = nn.Linear(n_level, n_out)
         self.skip = nn.Conv2d(n_in, n_out, 1) if n_in != n_out else nn.Identity()
 
@@ -44,7 +45,7 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, self.norm = heads, nn.GroupNorm(GROUPS, channels)
         self.query_key_value = nn.Conv2d(channels, 3 * channels, 1)
-        self.out = _from_zero(nn.Conv2d(channels, channels, 1))
+        self.out = from_zero(nn.Conv2d(channels, channels, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         parts = self.query_key_value(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1))
@@ -85,9 +86,7 @@ class UNet(nn.Module):
         _fit(shape, widths)
         self.settings = {"shape": list(shape), "widths": list(widths), "n_labels": n_labels}
         self.T, self.shape = schedule.T, tuple(shape)
-        log_sigma = -0.5 * schedule.snr[1:].log()
-        phase = log_sigma[:, None] * log_sigma.new_tensor([0.25, 0.5, 1.0, 2.0])  # (T, 4)
-        waves = nn.functional.pad(torch.cat([phase.sin(), phase.cos()], dim=1), (0, 0, 1, 0))
+        waves = level_waves(schedule)
         classes = torch.eye(n_labels + 1)[:, 1:]  # (n_labels + 1, n_labels): row y for label y
         self.register_buffer("waves", waves.to(classes), persistent=False)  # row t for step t, row 0 unused
         self.register_buffer("classes", classes, persistent=False)
@@ -106,7 +105,7 @@ class UNet(nn.Module):
         self.finer = nn.ModuleList(nn.Conv2d(b, 4 * a, 1) for a, b in pairs)
         self.up = nn.ModuleList(ResidualBlock(2 * w, w, n_level) for w in widths)
         self.leave = nn.Sequential(
-            nn.GroupNorm(GROUPS, first), nn.SiLU(), _from_zero(nn.Conv2d(first, shape[0], 3, padding=1))
+            nn.GroupNorm(GROUPS, first), nn.SiLU(), from_zero(nn.Conv2d(first, shape[0], 3, padding=1))
         )
 
     def forward(self, x_t: Annotated[Tensor, of_its_shape], t: Steps, labels: Labels = 0) -> Tensor:
@@ -126,7 +125,7 @@ class UNet(nn.Module):
         return self.leave(x)
 
 
-def _from_zero(layer: nn.Module) -> nn.Module:
+def from_zero(layer: nn.Module) -> nn.Module:
     """The layer with all its weights 0."""
     for p in layer.parameters():
         nn.init.zeros_(p)
