@@ -134,10 +134,10 @@ def main(name: str, seed: int | None = None) -> None:
         print(f"{name}, seed {seed or 0}: {figure}: {value.model:.3f}, floor {value.floor:.3f}", flush=True)
     print(f"{name}: {seconds:.0f} s of one core, {seconds / RECIPES[name].steps:.3f} a step")
     if seed is None:
-        keep(name, model, seconds, found)
+        keep(name, model, seconds, found, described(RECIPES[name]))
 
 
-def keep(name: str, model: Diffusion, seconds: float, found: dict[str, Figure]) -> None:
+def keep(name: str, model: nn.Module, seconds: float, found: dict[str, Figure], recipe: dict) -> None:
     """Write a model into its file, and its hash, recipe and scores into the record."""
     WEIGHTS.mkdir(exist_ok=True)
     path, kept = WEIGHTS / f"{name}.safetensors", WEIGHTS / "weights.json"
@@ -145,7 +145,7 @@ def keep(name: str, model: Diffusion, seconds: float, found: dict[str, Figure]) 
     record = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     record[name] = {
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "recipe": described(RECIPES[name]),
+        "recipe": recipe,
         "seconds": round(seconds),
         "scores": {k: [round(v.model, 4), round(v.floor, 4)] for k, v in found.items()},
     }

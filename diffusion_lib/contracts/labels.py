@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from inspect import signature
 from typing import Annotated, Any
 
+import torch
 from torch import Tensor
 
 from diffusion_lib.contracts.rules import a
@@ -28,12 +29,20 @@ def labels_of_points_to_come(value, name, given):
     labels(value, name, given | {"points": value} if isinstance(value, Tensor) else given)
 
 
+def words(value, name, given):
+    """Captions as rows of numbers of words, (n, L), 0 where there is none."""
+    if not isinstance(value, Tensor) or value.dtype != torch.int64 or value.ndim != 2 or 0 in value.shape:
+        found = f"shape {tuple(value.shape)}, {value.dtype}" if isinstance(value, Tensor) else type(value)
+        raise ValueError(f'{name} has {found}; pass rows of numbers of words, tokens(["a sad face"])')
+    if (low := int(value.min())) < 0:
+        raise ValueError(f'{name} has {low}; pass numbers of words from 0, tokens(["a sad face"])')
+
+
 def a_label_each(value, name, given):
-    """One label for each point of x_0, for a model whose loss takes labels."""
+    """One label, or a row of words, for each point of x_0, for a model whose loss takes labels."""
     a(Tensor)(value, name, given)
-    labels(value, name, given)
-    if value.shape != given["x_0"].shape[:1]:
-        n = len(given["x_0"])
+    (words if value.ndim == 2 else labels)(value, name, given)
+    if len(value) != (n := len(given["x_0"])):
         raise ValueError(f"{name} has shape {tuple(value.shape)}; pass one for each point, shape ({n},)")
     _taken(name, given, "labels", "a ConditionalDiffusion")
 
@@ -59,3 +68,4 @@ def _most_labels(thing: Any) -> int | None:
 
 
 Labels = Annotated[int | Tensor, labels]
+Words = Annotated[Tensor, words]

@@ -66,7 +66,7 @@ def _number(word: str) -> int:
 
 @checked
 def wishes(line: Annotated[str, a(str, '"a smiling face with red hair"')]) -> dict[str, str]:
-    """What a caption asks for, by attribute: "a sad face with a red cap" → mouth sad, hat cap, hat colour red.
+    """What a caption asks for: "a sad face with a red cap" → mouth sad, hat cap, hat colour red.
 
     A colour belongs to the thing that it stands before. A beard's colour is that of the hair. What the
     caption does not mention is not in the dictionary.

@@ -2,6 +2,9 @@
 
 networks    small perceptrons: they map points to points and know nothing of diffusion but the noise level
 unet        the network for pictures
+picture_mlp a perceptron for pictures whose parts have fixed places
+text        words for a network: an encoder of captions, and a network that asks it
+latent      chapter 11: the autoencoder whose latents are learned
 vae         chapter 1: one hidden cause behind each point
 hvae        chapter 2: a chain of hidden causes
 chain       what all chains from noise to data share: the bound in two forms, sampling
@@ -18,11 +21,12 @@ patches     the best denoiser that sees only a patch around each pixel
 
 from diffusion_lib.models.chain import ReverseChain
 from diffusion_lib.models.checkpoints import load, save
-from diffusion_lib.models.conditional import ConditionalDiffusion
+from diffusion_lib.models.conditional import ConditionalDiffusion, TextDiffusion
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.distilled import ConsistencyStudent, PairStudent, ProgressiveStudent
 from diffusion_lib.models.flow import Flow
 from diffusion_lib.models.hvae import HVAE
+from diffusion_lib.models.latent import PictureVAE
 from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.models.networks import (
     HeadPerStep,
@@ -33,6 +37,8 @@ from diffusion_lib.models.networks import (
 )
 from diffusion_lib.models.oracle import ExactDenoiser
 from diffusion_lib.models.patches import PatchDenoiser
+from diffusion_lib.models.picture_mlp import PictureMLP
 from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
+from diffusion_lib.models.text import TextEncoder, TextMLP
 from diffusion_lib.models.unet import UNet
 from diffusion_lib.models.vae import VAE

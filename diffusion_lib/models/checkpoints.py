@@ -14,19 +14,21 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from diffusion_lib.contracts import FilePath, a, a_file, checked
-from diffusion_lib.models.conditional import ConditionalDiffusion
+from diffusion_lib.models.conditional import ConditionalDiffusion, TextDiffusion
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.latent import PictureVAE
 from diffusion_lib.models.networks import LabelledMLP, TimeMLP
 from diffusion_lib.models.picture_mlp import PictureMLP
+from diffusion_lib.models.text import TextMLP
 from diffusion_lib.models.unet import UNet
 from diffusion_lib.process.schedules import Schedule
 
-MODELS = {kind.__name__: kind for kind in (Diffusion, ConditionalDiffusion)}
-NETWORKS = {kind.__name__: kind for kind in (UNet, PictureMLP, TimeMLP, LabelledMLP)}
+MODELS = {kind.__name__: kind for kind in (Diffusion, ConditionalDiffusion, TextDiffusion)}
+NETWORKS = {kind.__name__: kind for kind in (UNet, PictureMLP, TextMLP, TimeMLP, LabelledMLP)}
 KEY = "diffusion_lib"  # under which a file has its settings
 SCHEDULE = "_extra_state"  # α_0…α_T in a model's state_dict
 
-Kept = Annotated[Diffusion, a(Diffusion)]
+Kept = Annotated[nn.Module, a(nn.Module, "a Diffusion")]
 
 
 @checked
@@ -38,20 +40,29 @@ def save(model: Kept, path: FilePath, half: bool = False) -> None:
     and `load` makes float32 of them again: three digits are kept.
 
     Raises:
-        ValueError: for a model that is no `Diffusion` or `ConditionalDiffusion`.
+        ValueError: for a model that is none of `Diffusion`, `ConditionalDiffusion`, `TextDiffusion` and
+            `PictureVAE`.
     """
-    if type(model) not in MODELS.values():
-        raise ValueError(f"model is a {type(model).__name__}; pass a {' or a '.join(MODELS)}")
+    _known(model)
     weights = {name: value.detach().contiguous() for name, value in model.state_dict().items()}
     if half:
         weights = {name: value if name == SCHEDULE else value.half() for name, value in weights.items()}
-    settings = {"model": [type(model).__name__, _settings(model)], "network": _network(model.network)}
+    if isinstance(model, PictureVAE):
+        settings = {"model": ["PictureVAE", model.settings], "network": None}
+    else:
+        settings = {"model": [type(model).__name__, _settings(model)], "network": _network(model.network)}
     save_file(weights, path, {KEY: json.dumps(settings)})
+
+
+def _known(model: nn.Module) -> None:
+    """Raise `ValueError` for a model of another kind than is kept in files."""
+    if type(model) not in (PictureVAE, *MODELS.values()):
+        raise ValueError(f"model is a {type(model).__name__}; pass a {' or a '.join(MODELS)}")
 
 
 def _settings(model: Diffusion) -> dict[str, Any]:
     """The keyword arguments that made a model, but its network and schedule."""
-    told = isinstance(model, ConditionalDiffusion)
+    told = isinstance(model, ConditionalDiffusion | TextDiffusion)
     own = {name: getattr(model, name) for name in (["dropout"] if told else ["weighting", "stratified"])}
     return {"predict": model.predict, "reverse_var": model.variance, "shape": list(model.shape), **own}
 
@@ -63,7 +74,7 @@ def _network(network: nn.Module) -> list[Any]:
 
 
 @checked
-def load(path: Annotated[str | Path, a_file], model: Kept | None = None) -> Diffusion:
+def load(path: Annotated[str | Path, a_file], model: Kept | None = None) -> Diffusion | PictureVAE:
     """The model that `save` wrote: built anew, or `model`, whose weights become those of the file.
 
     Raises:
@@ -72,6 +83,10 @@ def load(path: Annotated[str | Path, a_file], model: Kept | None = None) -> Diff
             than the file's, or weights of other names or shapes. Then `model` is as it was.
     """
     settings, weights = _read(path)
+    if model is not None:
+        _known(model)
+    if settings.get("model", [""])[0] == "PictureVAE":
+        return _autoencoder(settings["model"][1], weights, Path(path).name, model)
     try:
         (kind, own), (network, of_network) = settings["model"], settings["network"]
         built = MODELS[kind] if model is None else None
@@ -94,6 +109,17 @@ def load(path: Annotated[str | Path, a_file], model: Kept | None = None) -> Diff
             _same(of_network, model.network.settings, "network.")
     _fit(weights, model.state_dict(), Path(path).name)
     model.set_extra_state(weights[SCHEDULE])  # refuses another schedule, before any weight is changed
+    model.load_state_dict(weights)
+    return model
+
+
+def _autoencoder(own: dict[str, Any], weights: dict[str, Tensor], file: str, model: Any) -> PictureVAE:
+    """The autoencoder of a file."""
+    if model is not None and not isinstance(model, PictureVAE):
+        raise ValueError(f"model is a {type(model).__name__} and {file} has a PictureVAE; pass no model")
+    model = model or PictureVAE(**own)
+    _same(own, model.settings, "")
+    _fit(weights, model.state_dict(), file)
     model.load_state_dict(weights)
     return model
 

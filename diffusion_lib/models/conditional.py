@@ -14,6 +14,7 @@ from diffusion_lib.contracts import (
     checked,
     labels_of_points_to_come,
 )
+from diffusion_lib.contracts.labels import Words
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.process.schedules import Schedule
 from diffusion_lib.solvers.steps import ReverseVar, rows_in_hand
@@ -55,13 +56,51 @@ class ConditionalDiffusion(Diffusion):
         return self.given(torch.as_tensor(labels, device=x_0.device) * kept).loss(x_0, generator)
 
 
+@checked
+class TextDiffusion(Diffusion):
+    """A `Diffusion` whose network reads captions: it learns q(x_0 | caption), and q(x_0) for no caption.
+
+    As it stands it is the model of q(x_0), and `given(words)` is that of q(x_0 | words). In training a whole
+    caption is dropped, made zeros, with the probability `dropout`. The loss takes stratified steps.
+
+    Args:
+        network: maps points x_t (B, *shape), steps t (B,) and words (B, L) to the predicted quantity; without
+            words, that of no caption. A `TextMLP`, say.
+        schedule, predict, reverse_var, shape: as in `Diffusion`.
+        dropout: a probability, 0 ≤ dropout < 1.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        schedule: Schedule,
+        predict: Literal["x_0", "eps", "v", "u"] = "v",
+        dropout: Annotated[float, between(-1e-9, 1, "a probability below 1, such as 0.1")] = 0.1,
+        reverse_var: ReverseVar = "posterior",
+        shape: Shape = (4, 8, 8),
+    ):
+        super().__init__(network, schedule, predict, "simple", reverse_var, shape, stratified=True)
+        self.dropout, self.settings = dropout, (predict, "simple", reverse_var, shape, True)
+
+    def given(self, words: Words) -> Diffusion:
+        """The model of q(x_0 | words) for one caption (1, L), or for rows of points with one each: (B, L)."""
+        return Diffusion(_Told(self.network, words), self.schedule, *self.settings)
+
+    def loss(self, x_0: Points, generator: Generator | None = None, labels: Words | None = None) -> Tensor:
+        """L_simple on points x_0 (B, *shape) and their words (B, L), some captions dropped; a scalar."""
+        if labels is None:
+            return super().loss(x_0, generator)
+        kept = torch.rand(len(x_0), generator=generator, device=x_0.device) >= self.dropout
+        return self.given(labels * kept[:, None]).loss(x_0, generator)
+
+
 class _Told(nn.Module):
-    """A network of points, steps and labels with its labels told."""
+    """A network of points, steps and labels, or words, with these told."""
 
     def __init__(self, network: Network, labels: int | Tensor):
         super().__init__()
         self.network, self.labels = network, labels
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
-        each = isinstance(self.labels, Tensor) and self.labels.numel() > 1
+        each = isinstance(self.labels, Tensor) and self.labels.ndim and len(self.labels) > 1
         return self.network(x_t, t, self.labels[rows_in_hand()] if each else self.labels)

@@ -1,5 +1,6 @@
 """The autoencoder of a latent diffusion model: chapter 1's VAE for pictures, with convolutions."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
@@ -43,7 +44,7 @@ class Place(nn.Module):
 
 @checked
 class PictureVAE(nn.Module):
-    """Pictures (n, 3, 32, 32) of numbers −1…1, and twelve times fewer numbers that say the same: (n, 4, 8, 8).
+    """Pictures (n, 3, 32, 32) of numbers −1…1, and twelve times fewer numbers for them: (n, 4, 8, 8).
 
         q_φ(z | x) = N(μ_φ(x), Σ_φ(x))      p_θ(x | z) = N(μ_θ(z), s² I)      p(z) = N(0, I)
 
@@ -62,6 +63,9 @@ class PictureVAE(nn.Module):
         super().__init__()
         self.settings = {"decoder_std": decoder_std, "width": width}
         self.decoder_std, self.shape = decoder_std, PICTURE
+        self.register_buffer(
+            "unit", torch.ones(())
+        )  # the standard deviation of all latents, once it is known
         a, b, c = width, 2 * width, LATENT[0]
         self.encoder = nn.Sequential(
             nn.Conv2d(3, a, 4, stride=2, padding=1), PlainBlock(a),  # 16 × 16
@@ -83,6 +87,21 @@ class PictureVAE(nn.Module):
         """The mean of p_θ(x | z) for latents z (n, 4, 8, 8): pictures (n, 3, 32, 32)."""
         return self.decoder(z)
 
+    @torch.no_grad()
+    def measure_unit(self, x: Pictures) -> None:
+        """Take the standard deviation of these pictures' latents for the unit of `to_latents`."""
+        self.unit.copy_(_by_blocks(lambda rows: self.encode(rows).mean, x).std())
+
+    @torch.no_grad()
+    def to_latents(self, x: Pictures) -> Tensor:
+        """The means of q_φ(z | x) in units of their standard deviation: what a model of latents learns."""
+        return _by_blocks(lambda rows: self.encode(rows).mean, x) / self.unit
+
+    @torch.no_grad()
+    def to_pictures(self, z: Latents) -> Tensor:
+        """Pictures for latents in these units, (n, 3, 32, 32), numbers −1…1."""
+        return _by_blocks(self.decode, z * self.unit).clamp(-1, 1)
+
     def loss(self, x_0: Points, generator: Generator | None = None) -> Tensor:
         """The negative ELBO on pictures (B, 3, 32, 32), less its constant: a scalar, the mean in nats."""
         q = self.encode(x_0)
@@ -90,3 +109,8 @@ class PictureVAE(nn.Module):
         prior = Gaussian(torch.zeros_like(z), torch.ones_like(z), event_dims=3)
         error = (self.decode(z) - x_0).square().flatten(1).sum(dim=1)
         return (error / (2 * self.decoder_std**2) + q.kl(prior)).mean()
+
+
+def _by_blocks(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """A function of rows, 250 at a time, which fit the cache."""
+    return torch.cat([function(rows) for rows in x.split(250)])

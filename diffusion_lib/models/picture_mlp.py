@@ -1,4 +1,4 @@
-"""A perceptron for pictures whose parts have fixed places: it knows where each pixel is, not who its neighbours are."""
+"""A perceptron for pictures whose parts have fixed places: it knows where a pixel is, not its neighbours."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ from diffusion_lib.process.schedules import Schedule
 
 
 class DenseBlock(nn.Module):
-    """h ↦ h + g · f(a · norm(h) + b): two linear layers, with scale a, shift b and gate g from the noise level.
+    """h ↦ h + g · f(a · norm(h) + b): two linear layers; the noise level sets scale a, shift b and gate g.
 
     Maps rows (B, width) and features of the level (B, n_level) to (B, width). The gate starts at 0, so a new
     block passes on what it gets (Peebles & Xie 2023, who call this adaLN-Zero).
