@@ -1,0 +1,79 @@
+"""What a step costs: memory, bytes on the wire, and time."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+import numpy as np
+import torch
+from scipy.optimize import nnls
+from torch import Tensor
+
+from diffusion_lib.contracts import Count, Positive, a_function, checked
+
+Loss = Annotated[Callable[[], Tensor], a_function("lambda: model.loss(x_0)")]
+
+
+@checked
+def ring_bytes(n_bytes: Positive, processes: Count) -> float:
+    """What each process sends to add up n_bytes over a ring: 2 (p − 1)/p times n_bytes.
+
+    First each process gathers the sum of its own p-th part, in p − 1 messages of n_bytes/p; then the parts go
+    round once more. It is the least that any way of adding up can do (Patarasuk and Yuan 2009).
+    """
+    return 2 * (processes - 1) / processes * n_bytes
+
+
+@checked
+def kept_for_backward(loss: Loss) -> int:
+    """The bytes of what is kept from the forward pass of `loss()` for the backward pass, weights left out.
+
+    Each storage counts once, however many tensors look at it.
+    """
+    sizes = {}
+
+    def note(x: Tensor) -> Tensor:
+        base = x if x._base is None else x._base
+        if not (base.requires_grad and base.is_leaf):
+            sizes[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+            held.append(x)  # what is freed would give its address to another
+        return x
+
+    held: list[Tensor] = []
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
+        loss()
+    return sum(sizes.values())
+
+
+@dataclass(frozen=True)
+class StepTime:
+    """A model of a step's time: fixed + work/rate + (for more than one process) start + sent/bandwidth.
+
+    Attributes:
+        fixed: seconds for each step, whatever its size.
+        work: seconds for 10⁹ floating-point operations of one process.
+        start: seconds for each message of the ring, of which there are 2(p − 1).
+        sent: seconds for 10⁶ bytes that each process sends.
+    """
+
+    fixed: float
+    work: float
+    start: float
+    sent: float
+
+    @classmethod
+    def fit(cls, rows: Sequence[dict[str, float]]) -> "StepTime":
+        """Non-negative least squares in relative errors, from rows with gflop, mbytes, processes, seconds."""
+        seconds = np.array([row["seconds"] for row in rows])
+        table = np.array([_terms(**row) for row in rows]) / seconds[:, None]
+        return cls(*(float(value) for value in nnls(table, np.ones(len(rows)))[0]))
+
+    def __call__(self, gflop: float, mbytes: float, processes: int) -> float:
+        """Seconds of a step of `gflop` in all, split over processes that exchange `mbytes` of gradients."""
+        terms = _terms(gflop=gflop, mbytes=mbytes, processes=processes)
+        return float(np.dot(terms, [self.fixed, self.work, self.start, self.sent]))
+
+
+def _terms(gflop: float, mbytes: float, processes: float, **others: float) -> list[float]:
+    messages = 2 * (processes - 1)
+    return [1.0, gflop / processes, messages, messages / processes * mbytes]
