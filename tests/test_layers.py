@@ -23,9 +23,12 @@ ROWS = (
     {"training", "measure.evaluation", "measure.drawable", "measure.likelihood", "measure.information"},
     {"measure.pictures", "measure.files"},
     {"measure.coding"},
+    {"many.keyed", "many.kept", "many.costs", "many.recipes"},
+    {"many.loop", "many.launch"},
+    {"many.__main__"},
     {"experiments.record"},
     {"experiments.score", "experiments.conditions", "experiments.fewer_steps"},
-    {"experiments.flows", "experiments.likelihood", "experiments.pictures"},
+    {"experiments.flows", "experiments.likelihood", "experiments.pictures", "experiments.scaling"},
     {"show.engine"},
     {"show.plots", "show.widgets"},
 )

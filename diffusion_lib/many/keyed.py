@@ -1,8 +1,8 @@
 """Random numbers by key: what an example gets depends on (seed, step, example), never on who computes it.
 
-A counter-based generator (Philox; Salmon et al. 2011) turns a key and a counter into random bits. Two keys, or
-two counters far apart, never meet, so no two examples share their noise, and nothing has to be remembered. A
-`torch.Generator` on a CPU isn't for this: it keeps 32 bits of a seed.
+A counter-based generator (Philox; Salmon et al. 2011) turns a key and a counter into random bits. Two keys,
+or two counters far apart, never meet, so no two examples share their noise, and nothing has to be remembered.
+A `torch.Generator` on a CPU isn't for this: it keeps 32 bits of a seed.
 """
 
 from collections.abc import Sequence
@@ -32,9 +32,9 @@ def draws(
 ) -> tuple[Tensor, Tensor]:
     """What the loss of these examples of the batch needs: u (n, 2), uniform, and ε (n, *shape), normal.
 
-    The first column of u says which noise level an example gets. Over the whole batch it's spread evenly, from
-    an offset that is random at each step, as in `Diffusion(stratified=True)`. The second is for whatever else a
-    model leaves to chance, such as dropping a label.
+    The first column of u says which noise level an example gets. Over the whole batch it's spread evenly,
+    from an offset that is random at each step, as in `Diffusion(stratified=True)`. The second is for whatever
+    else a model leaves to chance, such as dropping a label.
     """
     offset = keyed(seed, step, 0, OFFSET).random()
     u, eps = [], []
@@ -65,7 +65,7 @@ def _order(seed: int, epoch: int, n: int) -> np.ndarray:
 
 @checked
 def shard(batch_size: Count, rank: Index, processes: Count) -> range:
-    """The examples 0…batch_size − 1 that process `rank` has; the first ones have one more if they don't divide.
+    """The examples 0…batch_size − 1 that process `rank` has; the first ones may have one more.
 
     Raises:
         ValueError: if there are fewer examples than processes, or no such process.

@@ -10,12 +10,12 @@ import diffusion_lib
 SCRIPT = "diffusion_lib.many"
 
 
-def command(processes: int, *arguments: str) -> list[str]:
+def command(processes: int, *arguments: str, script: str = SCRIPT) -> list[str]:
     """The command line: `torchrun` starts the processes, if there are several, and introduces them."""
     start = [sys.executable]
     if processes > 1:
         start += ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
-    return [*start, "-m", SCRIPT, *map(str, arguments)]
+    return [*start, "-m", script, *map(str, arguments)]
 
 
 def environment() -> dict[str, str]:
@@ -26,16 +26,20 @@ def environment() -> dict[str, str]:
     return os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
 
 
-def launch(processes: int, *arguments: str, timeout: float = 600) -> None:
-    """Run `python -m diffusion_lib.many` with these arguments in so many processes, and wait for the end.
+def launch(processes: int, *arguments: str, script: str = SCRIPT, timeout: float = 600) -> None:
+    """Run `python -m` this script with these arguments in so many processes, and wait for the end.
 
     Raises:
-        RuntimeError: if they can't be started, fail, or take longer than `timeout` seconds; with the last lines
-            of what they said.
+        RuntimeError: if they can't be started, fail, or take longer than `timeout` seconds; with the last
+            lines of what they said.
     """
     try:
         done = subprocess.run(
-            command(processes, *arguments), env=environment(), capture_output=True, text=True, timeout=timeout
+            command(processes, *arguments, script=script),
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise RuntimeError(f"{processes} processes could not run: {error}") from error

@@ -31,8 +31,8 @@ LOG = "log.jsonl"  # a line for each step: its number, loss and seconds
 class Plan:
     """What the result depends on; a run goes on only from a checkpoint of the same plan.
 
-    How many processes there are, and how many rows one of them takes at a time, isn't part of it: that changes
-    no more than rounding does.
+    How many processes there are, and how many rows one of them takes at a time, isn't part of it: that
+    changes no more than rounding does.
     """
 
     steps: int
@@ -53,7 +53,7 @@ def train_many(
     cpu: bool = False,
     on_step: Callable[[int, float], None] | None = None,
 ) -> nn.Module:
-    """Train, or go on from the newest whole checkpoint in the folder `out`: the objective, with averaged weights.
+    """Train, or go on from the newest whole checkpoint in `out`: the objective, with averaged weights.
 
     Args:
         recipe: what is trained, on which data.

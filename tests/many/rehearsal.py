@@ -79,7 +79,9 @@ def main(folder):
         "weights with stops": weights(folder / "stops", 4, 9),
         "masks": masks(folder / "masks"),
         "masks with a stop": masks(folder / "masks with a stop", 2),
-        "random states kept": torch.tensor(len(list((folder / "whole/step-00000012").glob("random_states_*")))),
+        "random states kept": torch.tensor(
+            len(list((folder / "whole/step-00000012").glob("random_states_*")))
+        ),
     }
     torch.save(found, folder / f"{processes}-{rank}.pt")
 

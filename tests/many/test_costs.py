@@ -23,6 +23,10 @@ def test_the_bytes_of_a_ring_are_those_of_its_messages(p):
     assert walked(60, p) == [ring_bytes(60, p)] * p
 
 
+def test_many_processes_send_nearly_twice_what_there_is():
+    assert 1.99 < ring_bytes(1.0, 1000) < 2
+
+
 def test_what_is_kept_for_the_backward_pass():
     layer, x = nn.Linear(30, 40, bias=False), torch.randn(7, 30)
     # x for the weights' gradient, and the sine's argument; the weights aren't counted.
@@ -39,7 +43,10 @@ def test_it_grows_with_the_rows_and_a_storage_counts_once():
 
 def rows(model, grid):
     return [
-        {"gflop": g, "mbytes": m, "processes": p, "seconds": model(g, m, p)} for g in grid for m in (1, 9) for p in (1, 2, 4)
+        {"gflop": g, "mbytes": m, "processes": p, "seconds": model(g, m, p)}
+        for g in grid
+        for m in (1, 9)
+        for p in (1, 2, 4)
     ]
 
 
@@ -52,7 +59,9 @@ def test_the_fit_finds_the_numbers_that_made_the_times():
 
 
 def test_no_cost_is_negative():
-    fast = [{**row, "seconds": row["seconds"] / row["processes"]} for row in rows(StepTime(0, 1, 0, 0), (1, 2))]
+    fast = [
+        {**row, "seconds": row["seconds"] / row["processes"]} for row in rows(StepTime(0, 1, 0, 0), (1, 2))
+    ]
     assert min(vars(StepTime.fit(fast)).values()) >= 0
 
 

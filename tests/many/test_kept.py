@@ -50,7 +50,9 @@ def tear_the_list_away(folder):
 
 
 @pytest.mark.parametrize(
-    "tear", [tear_short, tear_one_byte, tear_away, tear_the_list, tear_the_list_away], ids=lambda f: f.__name__
+    "tear",
+    [tear_short, tear_one_byte, tear_away, tear_the_list, tear_the_list_away],
+    ids=lambda f: f.__name__,
 )
 def test_a_torn_checkpoint_is_never_taken_and_the_one_before_it_is(tmp_path, tear):
     before, newest = write(tmp_path, 1), write(tmp_path, 2)

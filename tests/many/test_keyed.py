@@ -14,11 +14,14 @@ def test_an_examples_draws_do_not_depend_on_who_is_asked_for_with_it():
         own_u, own_eps = draws(7, 3, examples, 10, (2, 4))
         assert torch.equal(own_u, u[list(examples)])
         assert torch.equal(own_eps, eps[list(examples)])
+    assert len(eps.unique(dim=0)) == 10
 
 
 def test_no_two_keys_share_a_number():
     keys = [(seed, step, example) for seed in range(3) for step in range(20) for example in range(50)]
-    first = {keyed(*key, purpose).integers(2**63) for key in keys for purpose in (NOISE, OFFSET, ORDER, PROCESS)}
+    first = {
+        keyed(*key, purpose).integers(2**63) for key in keys for purpose in (NOISE, OFFSET, ORDER, PROCESS)
+    }
     # 12,000 numbers of 63 bits: two would be alike by chance once in 10^11.
     assert len(first) == 4 * len(keys)
 
@@ -57,6 +60,11 @@ def test_an_epoch_has_every_row_once_and_its_own_order():
     epochs = rows.reshape(4, 10)
     assert (epochs.sort(dim=1).values == torch.arange(10)).all()
     assert len({tuple(epoch.tolist()) for epoch in epochs}) == 4
+
+
+def test_seeds_and_epochs_have_orders_of_their_own():
+    orders = [data_order(seed, epoch, 100, 100) for seed in (0, 1) for epoch in range(3)]
+    assert len({tuple(order.tolist()) for order in orders}) == 6
 
 
 def test_a_batch_may_be_larger_than_the_data():
