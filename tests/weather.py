@@ -47,6 +47,8 @@ TRUSTED = {
     "many.launch": "starts processes: many/test_launch.py",
     "many.__main__": "a script: many/test_launch.py",
     "many.recipes": "made by name, or by a reader as in chapter 12: many/test_recipes.py",
+    "many.costs.RowCosts": "a record that row_costs fills in",
+    "many.costs.row_costs": "gets a network and its shape: many/test_costs.py",
     "many.costs.StepTime": "fitted to what was measured: many/test_costs.py",
     "training.Average": "gets the parameters and the decay that train has",
     "training.adamw": "gets the parameters and the rate that train has",

@@ -10,7 +10,7 @@ launch   starting the script, as one process or several
 The script is `python -m diffusion_lib.many`.
 """
 
-from diffusion_lib.many.costs import StepTime, kept_for_backward, ring_bytes
+from diffusion_lib.many.costs import RowCosts, StepTime, kept_for_backward, ring_bytes, row_costs
 from diffusion_lib.many.kept import broken, newest_whole
 from diffusion_lib.many.keyed import data_order, draws, keyed, shard
 from diffusion_lib.many.launch import launch

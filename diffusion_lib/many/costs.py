@@ -8,9 +8,12 @@ import numpy as np
 import torch
 from scipy.optimize import nnls
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils.flop_counter import FlopCounterMode
 
-from diffusion_lib.contracts import Count, Positive, a_function, checked
+from diffusion_lib.contracts import Count, Positive, Shape, a_function, checked
 
+Make = Annotated[Callable[[], Callable], a_function("lambda: UNet(schedule, (3, 16, 16))")]
 Loss = Annotated[Callable[[], Tensor], a_function("lambda: model.loss(x_0)")]
 
 
@@ -35,7 +38,7 @@ def kept_for_backward(loss: Loss) -> int:
     def note(x: Tensor) -> Tensor:
         base = x if x._base is None else x._base
         if not (base.requires_grad and base.is_leaf):
-            sizes[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+            sizes[x.untyped_storage()._cdata] = x.untyped_storage().nbytes()
             held.append(x)  # what is freed would give its address to another
         return x
 
@@ -43,6 +46,40 @@ def kept_for_backward(loss: Loss) -> int:
     with torch.autograd.graph.saved_tensors_hooks(note, lambda x: x):
         loss()
     return sum(sizes.values())
+
+
+@dataclass(frozen=True)
+class RowCosts:
+    """What one row costs a network: nothing was computed to find it.
+
+    Attributes:
+        parameters: how many the network has.
+        gflop: 10⁹ floating-point operations of one call, a multiplication and an addition being two.
+        kept: bytes kept for the backward pass.
+    """
+
+    parameters: int
+    gflop: float
+    kept: int
+
+
+@checked
+def row_costs(make: Make, shape: Shape) -> RowCosts:
+    """What a row of this shape costs the network that `make()` makes, found without a single number of it.
+
+    PyTorch's fake tensors have shapes and nothing else.
+    """
+
+    def loss(n: int) -> Tensor:
+        return network(torch.zeros(n, *shape), torch.ones(n, dtype=torch.int64)).square().sum()
+
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        network = make()
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            loss(2)
+        both, one = (kept_for_backward(lambda n=n: loss(n)) for n in (2, 1))
+    parameters = sum(p.numel() for p in network.parameters())
+    return RowCosts(parameters, counter.get_total_flops() / 2e9, both - one)
 
 
 @dataclass(frozen=True)

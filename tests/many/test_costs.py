@@ -3,8 +3,11 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from diffusion_lib.many.costs import StepTime, kept_for_backward, ring_bytes
+from diffusion_lib.many.costs import StepTime, kept_for_backward, ring_bytes, row_costs
+from diffusion_lib.models.unet import UNet
+from diffusion_lib.process.schedules import linear
 
 
 def walked(n, p):
@@ -39,6 +42,31 @@ def test_it_grows_with_the_rows_and_a_storage_counts_once():
     assert two == 2 * one
     x = torch.randn(5, requires_grad=True) * 1
     assert kept_for_backward(lambda: (x * x).sum()) == 4 * 5
+
+
+def test_a_row_costs_on_paper_what_it_costs_a_network_that_computes():
+    schedule = linear(30)
+    make = lambda: UNet(schedule, (3, 8, 8), (8, 16))  # noqa: E731
+    network, x, t = make(), torch.randn(2, 3, 8, 8), torch.tensor([3, 4])
+    first = torch.randn(1, 3, 8, 8), torch.tensor([3])
+    found = row_costs(make, (3, 8, 8))
+    assert found.parameters == sum(p.numel() for p in network.parameters())
+    with FlopCounterMode(display=False) as counter:
+        network(x, t)
+    assert found.gflop == pytest.approx(counter.get_total_flops() / 2e9)
+    kept = [kept_for_backward(lambda s=s: network(*s).square().sum()) for s in ((x, t), first)]
+    assert found.kept == pytest.approx(kept[0] - kept[1], rel=0.02)  # kernels of a device keep their own sums
+
+
+def test_a_convolutions_operations_by_hand():
+    class Convolution(nn.Conv2d):
+        def forward(self, x, t):
+            return super().forward(x)
+
+    found = row_costs(lambda: Convolution(3, 5, 3, padding=1, bias=False), (3, 4, 4))
+    assert found.parameters == 3 * 5 * 9
+    assert found.gflop == pytest.approx(1e-9 * 2 * found.parameters * 16)
+    assert found.kept == 4 * (3 + 5) * 16  # its input, and its output for the square
 
 
 def rows(model, grid):
