@@ -84,33 +84,38 @@ def row_costs(make: Make, shape: Shape) -> RowCosts:
 
 @dataclass(frozen=True)
 class StepTime:
-    """A model of a step's time: fixed + work/rate + (for more than one process) start + sent/bandwidth.
+    """A model of a step's time: what is fixed, computing, moving memory, and adding up gradients over a ring.
+
+    A row of numbers for it has `gflop`, 10⁹ floating-point operations, and `kept`, 10⁶ bytes kept for the
+    backward pass, both of the whole batch; `mbytes`, 10⁶ bytes of gradients; and `processes`.
 
     Attributes:
         fixed: seconds for each step, whatever its size.
         work: seconds for 10⁹ floating-point operations of one process.
+        memory: seconds for 10⁶ bytes that one process keeps for the backward pass.
         start: seconds for each message of the ring, of which there are 2(p − 1).
         sent: seconds for 10⁶ bytes that each process sends.
     """
 
     fixed: float
     work: float
+    memory: float
     start: float
     sent: float
 
     @classmethod
     def fit(cls, rows: Sequence[dict[str, float]]) -> "StepTime":
-        """Non-negative least squares in relative errors, from rows with gflop, mbytes, processes, seconds."""
+        """Non-negative least squares in relative errors, from rows that have `seconds`, too."""
         seconds = np.array([row["seconds"] for row in rows])
         table = np.array([_terms(**row) for row in rows]) / seconds[:, None]
         return cls(*(float(value) for value in nnls(table, np.ones(len(rows)))[0]))
 
-    def __call__(self, gflop: float, mbytes: float, processes: int) -> float:
-        """Seconds of a step of `gflop` in all, split over processes that exchange `mbytes` of gradients."""
-        terms = _terms(gflop=gflop, mbytes=mbytes, processes=processes)
-        return float(np.dot(terms, [self.fixed, self.work, self.start, self.sent]))
+    def __call__(self, gflop: float, kept: float, mbytes: float, processes: int, **others: float) -> float:
+        """Seconds of a step."""
+        terms = _terms(gflop, kept, mbytes, processes)
+        return float(np.dot(terms, [self.fixed, self.work, self.memory, self.start, self.sent]))
 
 
-def _terms(gflop: float, mbytes: float, processes: float, **others: float) -> list[float]:
+def _terms(gflop: float, kept: float, mbytes: float, processes: float, **others: float) -> list[float]:
     messages = 2 * (processes - 1)
-    return [1.0, gflop / processes, messages, messages / processes * mbytes]
+    return [1.0, gflop / processes, kept / processes, messages, messages / processes * mbytes]

@@ -70,29 +70,42 @@ def test_a_convolutions_operations_by_hand():
 
 
 def rows(model, grid):
-    return [
-        {"gflop": g, "mbytes": m, "processes": p, "seconds": model(g, m, p)}
+    cases = [
+        {"gflop": g, "kept": k, "mbytes": m, "processes": p}
         for g in grid
+        for k in (5, 20)
         for m in (1, 9)
         for p in (1, 2, 4)
     ]
+    return [{**case, "seconds": model(**case)} for case in cases]
 
 
 def test_the_fit_finds_the_numbers_that_made_the_times():
-    true = StepTime(0.02, 0.05, 0.004, 0.001)
+    true = StepTime(0.02, 0.05, 0.003, 0.004, 0.001)
     found = StepTime.fit(rows(true, (0.3, 2, 10)))
     for name, value in vars(true).items():
         assert getattr(found, name) == pytest.approx(value, rel=1e-6)
-    assert found(100, 50, 8) == pytest.approx(0.02 + 0.05 * 100 / 8 + 14 * 0.004 + 14 / 8 * 50 * 0.001)
+
+
+def test_a_ring_of_eight_by_hand():
+    model = StepTime(0.02, 0.05, 0.003, 0.004, 0.001)
+    computing = 0.05 * 100 / 8 + 0.003 * 40 / 8
+    assert model(100, 40, 50, 8) == pytest.approx(0.02 + computing + 14 * (0.004 + 0.001 * 50 / 8))
+    assert model(100, 40, 50, 1) == pytest.approx(0.02 + 5 + 0.12)
 
 
 def test_no_cost_is_negative():
-    fast = [
-        {**row, "seconds": row["seconds"] / row["processes"]} for row in rows(StepTime(0, 1, 0, 0), (1, 2))
-    ]
+    table = rows(StepTime(0, 1, 0, 0, 0), (1, 2))
+    fast = [{**row, "seconds": row["seconds"] / row["processes"]} for row in table]
     assert min(vars(StepTime.fit(fast)).values()) >= 0
 
 
 def test_other_columns_do_no_harm():
-    table = [{**row, "batch": 3.0} for row in rows(StepTime(1, 1, 1, 1), (1, 2))]
+    table = [{**row, "batch": 3.0} for row in rows(StepTime(1, 1, 1, 1, 1), (1, 2))]
     assert StepTime.fit(table).fixed == pytest.approx(1)
+
+
+def test_what_is_sent_grows_to_twice_the_gradient_and_no_further():
+    sending = StepTime(0, 0, 0, 0, 0.001)
+    assert sending(1, 1, 50, 2) == pytest.approx(0.001 * 50)
+    assert sending(1, 1, 50, 1000) == pytest.approx(0.001 * 2 * 50, rel=2e-3)
