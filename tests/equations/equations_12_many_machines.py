@@ -17,7 +17,7 @@ V, rho = sp.symbols("V rho", positive=True)
 ROUNDING = 1e-12
 
 
-@checks("many-mean")
+@checks("many-mean", on="ten rows in three parts, and a loss that is no square")
 def mean_in_parts():
     r"""
     \nabla L = \frac1B\sum_{j=1}^{B} g_j = \sum_{k=1}^{p}\frac{B_k}{B}\;\bar g_k, \qquad \bar g_k = \frac1{B_k}\sum_{j\in S_k} g_j .
@@ -101,14 +101,14 @@ def sent_round(size, p):
     return sum(pieces[1:]) + sum(pieces[:-1])
 
 
-@checks("many-ring")
+@checks("many-ring", on="two processes and five")
 def ring():
     r"""2\,\frac{p-1}{p}\;S"""
     for p in (2, 5):
         agree(2 * (p - 1) / p * 120, sent_round(120, p), within=ROUNDING * 100)
 
 
-@checks("many-time")
+@checks("many-time", on="a clock that runs on, call by call and message by message")
 def time():
     r"""
     \text{time} = c_0 + \frac Bp\,\bigl(c_1\,3F + c_2\,a\bigr) + 2\,(p-1)\Big(c_3 + c_4\,\frac{S}{p}\Big) .
