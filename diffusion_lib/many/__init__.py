@@ -11,8 +11,8 @@ The script is `python -m diffusion_lib.many`.
 """
 
 from diffusion_lib.many.costs import RowCosts, StepTime, kept_for_backward, ring_bytes, row_costs
-from diffusion_lib.many.keyed import data_order, draws, keyed, shard
 from diffusion_lib.many.kept import broken, checkpoints, newest_whole
+from diffusion_lib.many.keyed import data_order, draws, keyed, shard
 from diffusion_lib.many.launch import command, environment, launch
 from diffusion_lib.many.loop import Plan, train_many
 from diffusion_lib.many.recipes import RECIPES, Objective, Recipe

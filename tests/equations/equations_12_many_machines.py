@@ -20,7 +20,8 @@ ROUNDING = 1e-12
 @checks("many-mean", on="ten rows in three parts, and a loss that is no square")
 def mean_in_parts():
     r"""
-    \nabla L = \frac1B\sum_{j=1}^{B} g_j = \sum_{k=1}^{p}\frac{B_k}{B}\;\bar g_k, \qquad \bar g_k = \frac1{B_k}\sum_{j\in S_k} g_j .
+    \nabla L = \frac1B\sum_{j=1}^{B} g_j = \sum_{k=1}^{p}\frac{B_k}{B}\;\bar g_k, \qquad
+    \bar g_k = \frac1{B_k}\sum_{j\in S_k} g_j .
     """
     g = sp.symbols("g1:11", real=True)
     shards = (g[:4], g[4:7], g[7:])
