@@ -79,7 +79,9 @@ def digest(path: Path) -> str:
 
 
 def flush(path: Path) -> None:
-    """Have the system write a file or a folder to the disk now, not some time."""
+    """Have the system write a file or a folder to the disk now, not some time; Windows can't be asked so."""
+    if os.name == "nt":
+        return
     number = os.open(path, os.O_RDONLY)
     try:
         os.fsync(number)
