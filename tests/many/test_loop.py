@@ -1,7 +1,6 @@
 """One loop, one process or two: the same gradient, noise and weights; and nothing lost when it's killed."""
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -9,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import rehearsal
 import torch
@@ -177,15 +177,16 @@ def test_the_log_has_each_steps_loss(tmp_path):
 
 
 def killed_after(lines, log, *options):
-    """Start the script and kill all its processes, with what can't be caught, once the log has so many lines."""
-    run = subprocess.Popen(
-        command(*options), env=environment(), stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    """Start the script; kill all its processes, as none can catch, once the log has so many lines."""
+    run = subprocess.Popen(command(*options), env=environment(), stderr=subprocess.DEVNULL)
     while not log.exists() or log.read_text().count("\n") < lines:
         assert run.poll() is None
         time.sleep(0.001)
-    os.killpg(run.pid, signal.SIGKILL)
+    everyone = [*psutil.Process(run.pid).children(recursive=True), psutil.Process(run.pid)]
+    for process in everyone:
+        process.kill()
     assert run.wait() == -signal.SIGKILL
+    psutil.wait_procs(everyone, timeout=10)
     return log.read_text().count("\n")
 
 
