@@ -55,6 +55,8 @@ def train_many(
 ) -> nn.Module:
     """Train, or go on from the newest whole checkpoint in `out`: the objective, with averaged weights.
 
+    PyTorch's own random numbers, of which layers such as dropout draw, begin anew from the plan's seed.
+
     Args:
         recipe: what is trained, on which data.
         plan: how long, how fast, from which seed.
