@@ -95,7 +95,7 @@ def train(
     optimiser = adamw(parameters, learning_rate)
     rate = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda i: warm_up_and_cosine(i, steps))
     run, good, diverged = TrainingRun(), _GoodWeights(model), ""
-    average = _Average(parameters, ema)
+    average = Average(parameters, ema)
     try:
         for i in range(steps):
             start = time.perf_counter()
@@ -208,7 +208,7 @@ class _GoodWeights:
         self.model.load_state_dict(self.weights)
 
 
-class _Average:
+class Average:
     """The exponential moving average of weights, if a decay is given; else nothing."""
 
     def __init__(self, parameters: list[Tensor], decay: float | None):

@@ -63,6 +63,7 @@ MIXED = (  # what gives tensors of several types, or whole numbers
     "data.planes.roll_quadrature",
     "data.faces.face_parts",
     "data.images.digits",
+    "many.keyed.data_order",
     "measure.drawable.nearest_face",
 )
 CASES = 24  # for each function
@@ -356,6 +357,13 @@ CALLS = {
         name: digit_levels(n) for name, n in {"x": 5, "train": 6, "held_out": 4}.items()}),
     "measure.drawable.nearest_face": Call(is_a(tuple), arguments=FACES),
     "measure.drawable.drawable_share": Call(is_a(float), arguments=FACES),
+    "many.keyed.keyed": Call(is_a(np.random.Generator)),
+    "many.keyed.draws": Call(is_a(tuple)),
+    "many.keyed.data_order": Call(lambda a: (a.batch_size,)),
+    "many.keyed.shard": Call(is_a(range)),
+    "many.costs.ring_bytes": Call(is_a(float)),
+    "many.costs.kept_for_backward": Call(is_a(int), arguments={
+        "loss": lambda s: ([lambda: s.normal(s.n).requires_grad_().square().sum()], [None, 3, "x"])}),
     "measure.evaluation.sliced_wasserstein": Call(is_a(float)),
     "measure.evaluation.energy_distance": Call(is_a(float)),
     "measure.evaluation.classifier_accuracy": Call(is_a(float), arguments=SETS),

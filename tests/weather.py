@@ -42,6 +42,15 @@ TRUSTED = {
     "training.TrainingRun": "a record that the library fills in",
     "process.gaussians.standard_normal": "gets a shape and a tensor that the library has",
     "models.checkpoints": "read and write files: models/test_checkpoints.py",
+    "many.kept": "read and write files: many/test_kept.py",
+    "many.loop": "trains, and writes files: many/test_loop.py",
+    "many.launch": "starts processes: many/test_launch.py",
+    "many.__main__": "a script: many/test_launch.py",
+    "many.recipes": "made by name, or by a reader as in chapter 12: many/test_recipes.py",
+    "many.costs.RowCosts": "a record that row_costs fills in",
+    "many.costs.row_costs": "gets a network and its shape: many/test_costs.py",
+    "many.costs.StepTime": "fitted to what was measured: many/test_costs.py",
+    "training.Average": "gets the parameters and the decay that train has",
     "training.adamw": "gets the parameters and the rate that train has",
     "models.chain.ReverseChain.reverse": "is what a subclass says",
     "models.unet.ResidualBlock": "a part of UNet, which holds what it gets",
@@ -333,6 +342,9 @@ ARGUMENTS |= {
     "figures": things(lambda s: {"a": evaluation.Figure(2.0, 1.0)}), "other": things(Setting.gaussian),
     "model": things(Setting.any_model), "on_step": lambda s: ([None, lambda run: None], [3, "x", []]),
     "network": things(Setting.network), "label": lambda s: (["", "x"], []),
+    "example": lambda s: ([0, 9], [-1, 2.5, None, "1"]), "purpose": lambda s: ([0, 3], [-1, 2.5, None, "1"]),
+    "examples": lambda s: ([[0, 2], range(3), (5,)], [[], [-1], 3, None, "x", [0.5]]),
+    "rank": lambda s: ([0], [-1, 2.5, None, "1", 5]), "processes": count(1), "n_bytes": number(8.0),
 }  # fmt: skip
 
 

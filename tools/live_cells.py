@@ -137,6 +137,12 @@ def flow() -> Flow:
     return Flow(TimeMLP(times), times, calls=32)
 
 
+def many_machines() -> Diffusion:
+    """The model of chapter 12, as eight processes without a slip train it."""
+    schedule = even_log_snr(100)
+    return Diffusion(TimeMLP(schedule), schedule)
+
+
 CELLS = (
     LiveCell("1, VAE", VAE, {LIVE_SECONDS: 10}, steps=3000, batch_size=256, learning_rate=1e-2),
     LiveCell("2, HVAE", partial(HVAE, T=8), {LIVE_SECONDS: 10}, steps=700, batch_size=256),
@@ -162,6 +168,14 @@ CELLS = (
     LiveCell("8, likelihood", likelihood, {LIVE_SECONDS: 6}, steps=1000, noise=NOISE),
     LiveCell("9, flow", flow, {LIVE_SECONDS: 6}, steps=1500),
     LiveCell("10, images", partial(epsilon, 100), {LIVE_SECONDS: 6}, steps=1500, batch_size=512),
+    LiveCell(
+        "12, machines",
+        many_machines,
+        {LIVE_SECONDS: 6},
+        steps=1500,
+        batch_size=256,
+        learning_rate=1e-2,
+    ),
 )
 
 

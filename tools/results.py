@@ -35,10 +35,11 @@ def run(module: str, experiment: int, case: record.Case) -> dict:
 
 
 def run_all(module: str) -> None:
-    """All cases of a module, as many at a time as there are cores."""
-    experiments = import_module(f"diffusion_lib.experiments.{module}").EXPERIMENTS
+    """All cases of a module, as many at a time as there are cores; one if it says that it must be alone."""
+    found = import_module(f"diffusion_lib.experiments.{module}")
+    experiments, alone = found.EXPERIMENTS, getattr(found, "ALONE", False)
     jobs = [(module, i, case) for i, experiment in enumerate(experiments) for case in experiment.cases]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    with ProcessPoolExecutor(1 if alone else os.cpu_count()) as pool:
         rows = list(pool.map(run, *zip(*jobs, strict=True)))
     found = {
         "of": record.fingerprint(module),
