@@ -43,15 +43,20 @@ from weather_widgets import WIDGETS
 
 from diffusion_lib import data
 from diffusion_lib.conditioning import Guided, NoisyClassifier, SeenThrough, TiltedSteps, reconstruction
+from diffusion_lib.data.captions import LONGEST
 from diffusion_lib.measure import pictures
 from diffusion_lib.measure.coding import IndexCoder, UniversalCoder
+from diffusion_lib.measure.judge import FaceJudge
 from diffusion_lib.measure.likelihood import Blurred
-from diffusion_lib.models import hvae, networks, unet
+from diffusion_lib.models import hvae, networks, text, unet
+from diffusion_lib.models.conditional import TextDiffusion
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.distilled import ConsistencyStudent, PairStudent, ProgressiveStudent
 from diffusion_lib.models.flow import Flow
+from diffusion_lib.models.latent import PictureVAE
 from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.models.patches import PatchDenoiser
+from diffusion_lib.models.picture_mlp import PictureMLP
 from diffusion_lib.process.gaussians import Gaussian
 from diffusion_lib.process.schedules import Schedule
 from diffusion_lib.process.score import ScoreAt
@@ -65,6 +70,11 @@ MIXED = (  # what gives tensors of several types, or whole numbers
     "data.images.digits",
     "many.keyed.data_order",
     "measure.drawable.nearest_face",
+    "measure.judge.visible",
+    "measure.judge.FaceJudge.forward",
+    "data.captions.tokens",
+    "draw.draw",
+    "models.text.TextEncoder.forward",
 )
 CASES = 24  # for each function
 PHASES = (Phase.generate, Phase.shrink)
@@ -311,6 +321,47 @@ TWO_LEVELS = DENOISED | {
     "errors": lambda s: ([[1.0, 0.5], (1, 0)], [[], [1.0], [1.0, torch.nan], [-1.0, 1.0], 3, None, "x"]),
 }
 FILES = {"file": lambda s: ([coder(s).encode(s.normal(3, 2))], [None, 3, "x", b"", b"x" * 30, torch.ones(2)])}
+SAID = {
+    "captions": lambda s: (
+        [["a sad face", ""], ("a red cap",)],
+        [["a blonde face"], "x", None, 3, [3], ["a"] * 3 + ["a " * 29]],
+    ),
+    "line": lambda s: (["a sad face with a red cap", ""], [None, 3, ["x"]]),
+}
+BIG, SMALL = {"x": tensors(-1, 3, 32, 32)}, {"z": tensors(-1, 4, 8, 8)}
+
+
+def captioned(s):
+    """Words for the points of a setting, and for one."""
+    good = torch.randint(36, (s.n, 5), generator=seeded(s.seed))
+    return [good], [good[0], good.float(), -good - 1, good.tolist(), "x", 3]
+
+
+READ = {"tokens": captioned, "words": captioned}
+READ_OR_NOT = {"labels": lambda s: ([None, *captioned(s)[0]], captioned(s)[1])}
+
+
+def reader(s):
+    return s.model(text.TextMLP, s.schedule, (2,), 4, 1, 2, 4)
+
+
+def told_by_words(s):
+    return TextDiffusion(reader(s), s.schedule, shape=(2,))
+
+
+def squeezer(s):
+    return s.model(PictureVAE, 0.1, 8)
+
+
+def of_latents(s):
+    return TextDiffusion(text.TextMLP(s.schedule, (4, 8, 8), 4, 1, 2, 4), s.schedule)
+
+
+DRAWN = SAID | {
+    "model": things(of_latents), "vae": lambda s: ([PictureVAE(0.1, 8)], [None, 3, "x"]),
+    "w": number(0, 1, 2.5), "calls": count(2), "unwanted": lambda s: (["", "a cap"], [None, 3]),
+    "progress": lambda s: ([False], []),
+}  # fmt: skip
 CALLS = {
     "models.chain.ReverseChain": Call(is_a(nn.Module), arguments={"network": a_network}),
     "models.chain.ReverseChain.T": Call(is_a(int), **CHAIN),
@@ -423,6 +474,37 @@ CALLS = {
     "models.networks.HeadPerStep.forward": Call(rows("x_t", 4), Setting.heads, passes=True),
     "models.networks.LabelledMLP": Call(is_a(nn.Module)),
     "models.networks.LabelledMLP.forward": Call(rows("x_t", 2), Setting.labelled, passes=True),
+    "data.captions.tokens": Call(lambda a: (len(a.captions), LONGEST), arguments=SAID),
+    "data.captions.wishes": Call(is_a(dict), arguments=SAID),
+    "data.captions.captions_of": Call(is_a(list)),
+    "data.images.doubled": Call(is_a(Tensor), arguments={"pictures": some_pictures}),
+    "data.images.halved": Call(is_a(Tensor), arguments={"pictures": some_pictures}),
+    "measure.judge.visible": Call(lambda a: (len(a.parts), 10)),
+    "measure.judge.FaceJudge": Call(is_a(nn.Module)),
+    "measure.judge.FaceJudge.forward": Call(rows_of("levels", 46), lambda s: FaceJudge(), FACES),
+    "measure.judge.FaceJudge.words": Call(is_a(list), lambda s: FaceJudge(), FACES),
+    "models.picture_mlp.PictureMLP": Call(is_a(nn.Module), arguments={"blocks": count(1)}),
+    "models.picture_mlp.PictureMLP.forward": Call(
+        same("x_t"), lambda s: s.model(PictureMLP, s.schedule, (2,), 4, 1), passes=True),
+    "models.text.TextEncoder": Call(is_a(nn.Module), arguments={
+        "width": count(4), "n_words": count(40), "longest": count(28)}),
+    "models.text.TextEncoder.forward": Call(is_a(tuple), lambda s: s.model(text.TextEncoder, 4), READ),
+    "models.text.TextMLP": Call(is_a(nn.Module), arguments={
+        "blocks": count(1), "questions": count(2), "n_text": count(4)}),
+    "models.text.TextMLP.forward": Call(same("x_t"), reader, READ_OR_NOT, passes=True),
+    "models.latent.PictureVAE": Call(is_a(nn.Module), arguments={
+        "decoder_std": number(0.1), "width": count(8)}),
+    "models.latent.PictureVAE.encode": Call(lambda a: (Gaussian, len(a.x), 4, 8, 8), squeezer, BIG),
+    "models.latent.PictureVAE.decode": Call(lambda a: (len(a.z), 3, 32, 32), squeezer, SMALL),
+    "models.latent.PictureVAE.loss": Call(scalar, squeezer, {"x_0": tensors(-1, 3, 32, 32)}),
+    "models.latent.PictureVAE.measure_unit": Call(is_a(type(None)), squeezer, BIG),
+    "models.latent.PictureVAE.to_latents": Call(lambda a: (len(a.x), 4, 8, 8), squeezer, BIG),
+    "models.latent.PictureVAE.to_pictures": Call(lambda a: (len(a.z), 3, 32, 32), squeezer, SMALL),
+    "models.conditional.TextDiffusion": Call(is_a(nn.Module), arguments={"network": things(reader)}),
+    "models.conditional.TextDiffusion.given": Call(is_a(Diffusion), told_by_words, READ),
+    "models.conditional.TextDiffusion.loss": Call(scalar, told_by_words, READ_OR_NOT),
+    "draw.told": Call(is_a(nn.Module), arguments=DRAWN),
+    "draw.draw": Call(lambda a: (len(a.captions), 3, 32, 32), arguments=DRAWN),
     "models.unet.UNet": Call(is_a(nn.Module), arguments={
         "shape": lambda s: ([(1, 4, 4), [3, 8, 8]], [(2,), (1, 5, 4), (0, 4, 4), None, "x", (1, 2.5, 4)]),
         "widths": lambda s: ([(8, 16), [8]], [(), (12,), (8, 0), None, 3, "x"]),

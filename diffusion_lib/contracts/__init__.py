@@ -26,7 +26,13 @@ from diffusion_lib.contracts.arrays import (
     weights_for,
 )
 from diffusion_lib.contracts.door import checked, hold, outside
-from diffusion_lib.contracts.labels import Labels, a_label_each, labels_of_points_to_come, noise_each
+from diffusion_lib.contracts.labels import (
+    Labels,
+    Words,
+    a_label_each,
+    labels_of_points_to_come,
+    noise_each,
+)
 from diffusion_lib.contracts.pictures import (
     FilePath,
     a_file,

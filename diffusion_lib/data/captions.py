@@ -59,8 +59,8 @@ def _number(word: str) -> int:
     """The number of a word."""
     if word not in _NUMBER:
         near = get_close_matches(word, WORDS[1:], 3, 0.5)
-        advice = f"the nearest that are: {', '.join(near)}" if near else f"those are: {', '.join(WORDS[1:])}"
-        raise ValueError(f"captions has {word!r}, which is no word of the captions known here; {advice}")
+        advice = f"take one of these: {', '.join(near or WORDS[1:])}"
+        raise ValueError(f"captions has {word!r}, a word that is not known here; {advice}")
     return _NUMBER[word]
 
 

@@ -40,7 +40,7 @@ class FaceJudge(nn.Module):
         )  # fmt: skip
 
     def forward(self, levels: Faces) -> Tensor:
-        """Logits, those of one attribute after those of another: (n, 50)."""
+        """Logits, those of one attribute after those of another: (n, 46)."""
         return self.body(2 * levels / 255 - 1)
 
     @torch.no_grad()

@@ -10,11 +10,11 @@ from diffusion_lib.contracts import (
     Network,
     Points,
     Shape,
+    Words,
     between,
     checked,
     labels_of_points_to_come,
 )
-from diffusion_lib.contracts.labels import Words
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.process.schedules import Schedule
 from diffusion_lib.solvers.steps import ReverseVar, rows_in_hand

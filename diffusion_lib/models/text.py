@@ -5,8 +5,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from diffusion_lib.contracts import Count, Shape, Steps, checked, of_its_shape
-from diffusion_lib.contracts.labels import Words
+from diffusion_lib.contracts import Count, Shape, Steps, Words, checked, of_its_shape
 from diffusion_lib.data.captions import LONGEST, WORDS
 from diffusion_lib.models.networks import level_waves
 from diffusion_lib.models.picture_mlp import DenseBlock
