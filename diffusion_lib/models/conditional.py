@@ -52,8 +52,8 @@ class ConditionalDiffusion(Diffusion):
 
     def loss(self, x_0: Points, generator: Generator | None = None, labels: Labels = 0) -> Tensor:
         """L_simple on points x_0 (B, *shape) and their labels, (B,), of which some are dropped; a scalar."""
-        kept = torch.rand(len(x_0), generator=generator, device=x_0.device) >= self.dropout
-        return self.given(torch.as_tensor(labels, device=x_0.device) * kept).loss(x_0, generator)
+        labels = torch.as_tensor(labels, device=x_0.device).expand(len(x_0))
+        return self.given(_some_dropped(labels, self.dropout, generator)).loss(x_0, generator)
 
 
 @checked
@@ -90,8 +90,13 @@ class TextDiffusion(Diffusion):
         """L_simple on points x_0 (B, *shape) and their words (B, L), some captions dropped; a scalar."""
         if labels is None:
             return super().loss(x_0, generator)
-        kept = torch.rand(len(x_0), generator=generator, device=x_0.device) >= self.dropout
-        return self.given(labels * kept[:, None]).loss(x_0, generator)
+        return self.given(_some_dropped(labels, self.dropout, generator)).loss(x_0, generator)
+
+
+def _some_dropped(labels: Tensor, dropout: float, generator: Generator | None) -> Tensor:
+    """Labels (B,), or words (B, L), a row of which is made 0 with this probability."""
+    kept = torch.rand(len(labels), generator=generator, device=labels.device) >= dropout
+    return labels * kept.reshape(-1, *[1] * (labels.ndim - 1))
 
 
 class _Told(nn.Module):

@@ -106,6 +106,15 @@ def test_a_dense_block_by_hand():
     torch.testing.assert_close(block(h, level), h + gate * f, rtol=0, atol=ROUNDING)
 
 
+def test_a_block_that_no_level_moves_is_a_plain_one():
+    """Scale and shift 0, the gate open: a residual block like any other."""
+    block, h = DenseBlock(6, 3).double(), normal(2, 6)
+    with torch.no_grad():
+        block.level.bias[12:] = 1
+    expected = h + block.body(block.norm(h))
+    torch.testing.assert_close(block(h, normal(2, 3)), expected, rtol=0, atol=ROUNDING)
+
+
 def test_pictures_do_not_see_each_other_and_each_has_its_step():
     torch.manual_seed(0)
     net = stirred(PictureMLP(SCHEDULE, (3, 4, 4), 16, 2))
