@@ -1,7 +1,8 @@
 """Random numbers by key: what an example gets depends on (seed, step, example), never on who computes it.
 
-A counter-based generator (Philox; Salmon et al. 2011) turns a key and a counter into random bits. Two keys,
-or two counters far apart, never meet, so no two examples share their noise, and nothing has to be remembered.
+A counter-based generator (Philox; Salmon et al. 2011) turns a key and a counter into random bits. Under one
+key two counters never meet, because the scrambling can be undone; under two keys a block of 256 bits would
+have to agree by chance. So no two examples share their noise, and nothing has to be remembered.
 A `torch.Generator` on a CPU isn't for this: it keeps 32 bits of a seed.
 """
 

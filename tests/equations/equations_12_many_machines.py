@@ -21,7 +21,7 @@ ROUNDING = 1e-12
 def mean_in_parts():
     r"""
     \nabla L = \frac1B\sum_{j=1}^{B} g_j = \sum_{k=1}^{p}\frac{B_k}{B}\;\bar g_k, \qquad
-    \bar g_k = \frac1{B_k}\sum_{j\in S_k} g_j .
+    \bar g_k = \frac1{B_k}\sum_{j\in R_k} g_j .
     """
     g = sp.symbols("g1:11", real=True)
     shards = (g[:4], g[4:7], g[7:])
@@ -89,7 +89,7 @@ def memory():
 
 @checks("many-flops", on="a window of 3 × 3, 2 channels to 5, 7 × 4 pixels")
 def operations():
-    r"""F = 2\,k^2\,C_{\text{in}}\,C_{\text{out}}\,H\,W"""
+    r"""F = 2\,s^2\,C_{\text{in}}\,C_{\text{out}}\,H\,W"""
     layer = nn.Conv2d(2, 5, 3, padding=1)
     with FlopCounterMode(display=False) as counter:
         layer(torch.zeros(1, 2, 7, 4))
