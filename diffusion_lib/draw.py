@@ -59,7 +59,7 @@ def draw(
     noise = power_even(calls, 80.0, 0.02)
     z = noise[0] * torch.randn(len(captions), *model.shape, generator=generator)
     steps = dpm_solver_pp_2m(told(model, captions, w, unwanted), z, noise)
-    for state in tqdm(steps, total=len(noise), disable=not progress, unit="step"):
+    for state in tqdm(steps, total=calls + 1, disable=not progress, unit="step"):
         z = state
     return PixelScale(255).undo(vae.to_pictures(z))
 
