@@ -31,7 +31,11 @@ def bound_from_densities():
     return -(WEIGHTS * (log_x + norm.logpdf(z) - norm.logpdf(z, MEAN, STD))).sum()
 
 
-@checks("t2i-bound", on="a picture of two numbers and a latent of one, with a decoder that isn't linear")
+@checks(
+    "t2i-bound",
+    on="a picture of two numbers and a latent of one, with a decoder that isn't linear",
+    alike={"MEAN - STD * NODES": "the nodes are symmetric"},
+)
 def bound():
     r"""-\text{ELBO} = \mathbb E_{q_\phi(z\mid x)}\frac{\lVert x-\mu_\theta(z)\rVert^2}{2s^2}
     + \operatorname{KL}\big(q_\phi(z\mid x)\,\Vert\,\mathcal N(0, I)\big) + \frac D2\log 2\pi s^2 ."""
@@ -84,7 +88,13 @@ def log_density(z, faces):
     return np.log(np.mean(each, axis=0))
 
 
-@checks("t2i-exact", on="six faces of two numbers, of which four fit, at five noisy points")
+@checks(
+    "t2i-exact",
+    on="six faces of two numbers, of which four fit, at five noisy points",
+    alike={
+        "2 * (fit * multivariate_normal.pdf(z, face, SIGMA ** 2))": "the chances are brought to the sum 1"
+    },
+)
 def exact():
     r"""\hat z_0(z,\sigma,c) =
     \frac{\sum_{i\,\text{fits}\,c} z_0^i\,e^{-\lVert z-z_0^i\rVert^2/2\sigma^2}}
