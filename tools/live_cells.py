@@ -15,13 +15,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from diffusion_lib import data
 from diffusion_lib.measure.evaluation import Figure, evaluate
-from diffusion_lib.models.conditional import ConditionalDiffusion
+from diffusion_lib.models.conditional import ConditionalDiffusion, TextDiffusion
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.flow import Flow
 from diffusion_lib.models.hvae import HVAE
 from diffusion_lib.models.ncsn import NCSN
 from diffusion_lib.models.networks import HeadPerStep, LabelledMLP, TimeMLP
 from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain
+from diffusion_lib.models.text import TextMLP
 from diffusion_lib.models.vae import VAE
 from diffusion_lib.process.schedules import even_log_snr, sigmoid, straight
 from diffusion_lib.show.widgets import train_live
@@ -70,6 +71,7 @@ class LiveCell:
         steps, batch_size, learning_rate: of the training.
         moments: after how many % of the steps the samples are judged.
         labelled: whether it is trained with the points' labels.
+        worded: whether it is trained with the points' arms as words, a row of one word each.
         noise: on the roll's points, a standard deviation in standard units.
         make_short: the model with T = SHORT_T, whose network can take over the weights.
     """
@@ -83,6 +85,7 @@ class LiveCell:
     moments: tuple[int, ...] = (100,)
     make_short: Callable[[], nn.Module] | None = None
     labelled: bool = False
+    worded: bool = False
     noise: float = 0.0
 
     def model(self, seed: int) -> nn.Module:
@@ -92,7 +95,8 @@ class LiveCell:
 
     def settings(self, seed: int, roll: "Roll") -> dict:
         """What `train` and `train_live` get beside model and data."""
-        labels = {"labels": roll.arm} if self.labelled else {}
+        labels = {"labels": roll.arm[:, None] if self.worded else roll.arm}
+        labels = labels if self.labelled or self.worded else {}
         return labels | {
             "steps": self.steps,
             "batch_size": self.batch_size,
@@ -129,6 +133,13 @@ def likelihood() -> Diffusion:
     """The model of chapter 8, which learns the noisy roll."""
     schedule = even_log_snr(100, sigma_min=0.01)
     return Diffusion(TimeMLP(schedule), schedule, predict="eps", reverse_var="beta")
+
+
+def roll_words() -> TextDiffusion:
+    """The model of chapter 11, with the library's network; it is judged without words."""
+    schedule = even_log_snr(100)
+    network = TextMLP(schedule, (2,), width=64, blocks=2)
+    return TextDiffusion(network, schedule, predict="eps", shape=(2,))
 
 
 def flow() -> Flow:
@@ -168,6 +179,7 @@ CELLS = (
     LiveCell("8, likelihood", likelihood, {LIVE_SECONDS: 6}, steps=1000, noise=NOISE),
     LiveCell("9, flow", flow, {LIVE_SECONDS: 6}, steps=1500),
     LiveCell("10, images", partial(epsilon, 100), {LIVE_SECONDS: 6}, steps=1500, batch_size=512),
+    LiveCell("11, text to image", roll_words, {LIVE_SECONDS: 12}, 1000, 512, learning_rate=5e-3, worded=True),
     LiveCell(
         "12, machines",
         many_machines,
