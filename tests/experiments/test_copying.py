@@ -63,7 +63,7 @@ def test_copies_are_counted_among_the_few_digits_of_the_training(monkeypatch):
 
 
 def test_a_player_that_copies_scores_as_the_training_digits_do(monkeypatch):
-    """The floor of real digits has no losses; the exact minimiser's own loss is far below the held-out one."""
+    """Real digits have no losses; the exact minimiser's own loss is far below the held-out one."""
     floor = pictures.player(name="training digits", seed=0)
     assert set(floor) == {"Fréchet distance", "nearest training picture", "copies"}
     assert floor["nearest training picture"] == 0
