@@ -106,8 +106,8 @@ def player(*, name: str, seed: int, steps: int = 600) -> dict[str, float]:
     With the name "training digits", the samples are 500 of these, drawn with replacement, as any sampler
     draws, and there are no losses: a noise floor. The networks are those of `trained`.
     """
-    if name not in PLAYERS:
-        raise ValueError(f"name = {name!r}; pass one of {', '.join(PLAYERS)}")
+    if name not in PLAYERS + HABITS:
+        raise ValueError(f"name = {name!r}; pass one of {', '.join(PLAYERS + HABITS)}")
     pictures, x_0 = divided(), SCALE(divided().train)
     if name == "training digits":
         chosen = torch.randint(len(x_0), (N_SAMPLES,), generator=Generator().manual_seed(seed))
@@ -189,8 +189,8 @@ SEEDS = (0, 1, 2)
 PLAYERS = (
     *("training digits", "Gaussian", "exact", "patches of 3", "patches of 5", "U-Net"),
     *("perceptron", "perceptron, twice the steps"),
-    *("without attention", "without averaging", "without stratified steps"),
 )
+HABITS = ("without attention", "without averaging", "without stratified steps")
 EXPERIMENTS = (
     Experiment(few_points, grid(n=(10, 100, 1000), seed=SEEDS)),
     Experiment(player, grid(name=PLAYERS, seed=SEEDS)),
