@@ -4,20 +4,22 @@ import hashlib
 import json
 
 import pytest
+import text_weights
 import torch
 import weights as tool
 
-from diffusion_lib.models import Diffusion, UNet, load
+from diffusion_lib.models import Diffusion, load
 
 RECORD = json.loads((tool.WEIGHTS / "weights.json").read_text(encoding="utf-8"))
-shipped = pytest.mark.parametrize("name", RECORD)
+shipped = pytest.mark.parametrize("name", sorted(set(RECORD) & set(tool.RECIPES)))
 
 
 def test_every_file_is_recorded():
-    assert {path.stem for path in tool.WEIGHTS.glob("*.safetensors")} == set(RECORD) <= set(tool.RECIPES)
+    files = {path.stem for path in tool.WEIGHTS.glob("*.safetensors")}
+    assert files == set(RECORD) <= {*tool.RECIPES, *text_weights.RECIPES}
 
 
-@shipped
+@pytest.mark.parametrize("name", RECORD)
 def test_a_file_is_the_one_that_was_scored(name):
     path = tool.WEIGHTS / f"{name}.safetensors"
     assert hashlib.sha256(path.read_bytes()).hexdigest() == RECORD[name]["sha256"]
@@ -29,9 +31,10 @@ def test_it_is_the_model_of_its_recipe(name):
     model, recipe = load(tool.WEIGHTS / f"{name}.safetensors"), tool.RECIPES[name]
     levels, held_out = recipe.data()
     assert type(model) is Diffusion
-    assert type(model.network) is UNet
     assert model.shape == levels.shape[1:] == held_out.shape[1:]
-    assert model.network.settings["widths"] == list(recipe.widths)
+    network = recipe.network(model.schedule, model.shape)
+    assert type(model.network) is type(network)
+    assert model.network.settings == network.settings
     assert RECORD[name]["recipe"] == tool.described(recipe)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from diffusion_lib.data.images import Digits, digits
 from diffusion_lib.data.planes import roll_quadrature, swiss_roll
@@ -19,6 +19,7 @@ from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.networks import TimeMLP
 from diffusion_lib.models.oracle import ExactDenoiser
 from diffusion_lib.models.patches import PatchDenoiser
+from diffusion_lib.models.picture_mlp import PictureMLP
 from diffusion_lib.models.unet import UNet
 from diffusion_lib.process.schedules import cosine, even_log_snr
 from diffusion_lib.solvers.ode import dpm_solver_pp_2m, power_even
@@ -103,8 +104,10 @@ def player(*, name: str, seed: int, steps: int = 600) -> dict[str, float]:
     """A denoiser of all training digits: its samples beside held-out digits, and its two losses.
 
     With the name "training digits", the samples are 500 of these, drawn with replacement, as any sampler
-    draws, and there are no losses: a noise floor.
+    draws, and there are no losses: a noise floor. The networks are those of `trained`.
     """
+    if name not in PLAYERS + HABITS:
+        raise ValueError(f"name = {name!r}; pass one of {', '.join(PLAYERS + HABITS)}")
     pictures, x_0 = divided(), SCALE(divided().train)
     if name == "training digits":
         chosen = torch.randint(len(x_0), (N_SAMPLES,), generator=Generator().manual_seed(seed))
@@ -114,9 +117,8 @@ def player(*, name: str, seed: int, steps: int = 600) -> dict[str, float]:
         "Gaussian": lambda: GaussianDenoiser(x_0),
         "patches of 3": lambda: PatchDenoiser(x_0, 3),
         "patches of 5": lambda: PatchDenoiser(x_0, 5),
-        "U-Net": lambda: _trained(x_0, seed, steps),
     }
-    denoiser = makers[name]()
+    denoiser = makers[name]() if name in makers else trained(name, seed, steps)
     x = SCALE(pictures.held_out)
     losses = {"own loss": loss_of(denoiser, x_0[:360]), "held-out loss": loss_of(denoiser, x)}
     return _judged(SCALE.undo(draw(denoiser, N_SAMPLES, seed))) | losses
@@ -128,10 +130,23 @@ def _judged(samples: Tensor) -> dict[str, float]:
     return {figure: value.model for figure, value in found.items()}
 
 
-def _trained(x_0: Tensor, seed: int, steps: int) -> Diffusion:
-    """The notebook's model, trained as there."""
-    model = unet((1, 8, 8), (16, 32), seed)
-    train(model, x_0, steps, 128, 3e-3, Generator().manual_seed(seed), ema=0.99)
+def trained(name: str, seed: int, steps: int) -> Diffusion:
+    """The notebook's kind of U-Net trained as there, or with one change.
+
+    - "without attention", "without averaging", "without stratified steps": one of its habits left out.
+    - "perceptron": the network of the faces in its place.
+    - "perceptron, twice the steps": about as many seconds as the U-Net.
+    """
+    torch.manual_seed(seed)
+    perceptron = name.startswith("perceptron")
+    network = PictureMLP(SCHEDULE, (1, 8, 8)) if perceptron else UNet(SCHEDULE, (1, 8, 8), (16, 32))
+    if name == "without attention":
+        network.bottom[1] = nn.Identity()
+    stratified = name != "without stratified steps"
+    model = Diffusion(network, SCHEDULE, "v", shape=(1, 8, 8), stratified=stratified)
+    steps *= 2 if name == "perceptron, twice the steps" else 1
+    ema = None if name == "without averaging" else 0.99
+    train(model, SCALE(divided().train), steps, 128, 3e-3, Generator().manual_seed(seed), ema=ema)
     return model.eval()
 
 
@@ -171,7 +186,11 @@ def few_points(*, n: int, seed: int, steps: int = 2000) -> dict[str, float]:
 
 
 SEEDS = (0, 1, 2)
-PLAYERS = ("training digits", "Gaussian", "exact", "patches of 3", "patches of 5", "U-Net")
+PLAYERS = (
+    *("training digits", "Gaussian", "exact", "patches of 3", "patches of 5", "U-Net"),
+    *("perceptron", "perceptron, twice the steps"),
+)
+HABITS = ("without attention", "without averaging", "without stratified steps")
 EXPERIMENTS = (
     Experiment(few_points, grid(n=(10, 100, 1000), seed=SEEDS)),
     Experiment(player, grid(name=PLAYERS, seed=SEEDS)),
