@@ -53,7 +53,8 @@ def test_its_scores_are_good(name):
     scores = {figure: model / floor for figure, (model, floor) in RECORD[name]["scores"].items() if floor}
     assert scores["Fréchet distance"] < tool.RECIPES[name].most_floors
     assert 0.9 < scores["nearest training picture"] < 1.2
-    assert RECORD[name]["scores"]["copies"][0] <= 0.002
+    copies, real = RECORD[name]["scores"]["copies"]  # real faces are at times alike, too
+    assert copies <= max(0.002, real)
 
 
 @pytest.mark.long

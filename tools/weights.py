@@ -83,7 +83,7 @@ def face_mlp(schedule: Schedule, shape: tuple[int, ...]) -> PictureMLP:
 
 RECIPES = {
     "digits": Recipe(divided_digits, 16, digit_unet, 2400, 128, 3e-3, 0.995, 1437, 1.5),
-    "faces": Recipe(divided_faces, 255, face_mlp, 60_000, 128, 3e-3, 0.999, 2000, 1.5, 200),
+    "faces": Recipe(divided_faces, 255, face_mlp, 60_000, 128, 3e-3, 0.999, 2000, 2.6, 200),
 }
 
 

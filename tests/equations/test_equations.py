@@ -22,6 +22,7 @@ import equations_07_conditions  # noqa: F401 - registers the checks of chapter 7
 import equations_08_likelihood  # noqa: F401 - registers the checks of chapter 8
 import equations_09_fewer_steps  # noqa: F401 - registers the checks of chapter 9
 import equations_10_images  # noqa: F401 - registers the checks of chapter 10
+import equations_11_text_to_image  # noqa: F401 - registers the checks of chapter 11
 import equations_12_many_machines  # noqa: F401 - registers the checks of chapter 12
 import pytest
 from equations import (
