@@ -118,6 +118,7 @@ results: .venv/.installed  ## run the experiments of diffusion_lib/experiments, 
 
 weights: .venv/.installed  ## train the models of pictures that the book ships, from their seeds, and print their scores
 	$(BIN)/python tools/weights.py
+	$(BIN)/python tools/text_weights.py
 
 bench: .venv/.installed  ## measure speed and sample quality, print the README's table
 	$(BIN)/python tools/bench.py
