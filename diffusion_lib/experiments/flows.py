@@ -65,7 +65,7 @@ RECIPES = {
 }
 
 
-class Recipe(Diffusion):
+class RecipeDiffusion(Diffusion):
     """A model on levels even in log σ whose loss takes them as often as the recipe says."""
 
     def __init__(self, recipe: str):
@@ -94,7 +94,7 @@ def recipes(*, recipe: str, seed: int, n: int = 10_000, steps: int = 1500) -> di
     """One budget of training: floors by DPM++ at 17 calls, and the error at little, middle and much noise."""
     noise = Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    model = Recipe(recipe)
+    model = RecipeDiffusion(recipe)
     train(model, fresh(50_000, noise), steps=steps, generator=noise)
     samples = sampled(model, torch.randn(n, 2, generator=noise), "DPM++", 17, noise)
     found = {"floors": in_floors(samples), "away": distance_to_curve(samples, curve())}

@@ -58,11 +58,11 @@ def test_a_straight_walk_at_an_even_pace_has_no_bend():
 def test_recipes_draw_log_sigma_from_their_densities():
     log_sigma = fewer_steps.LEVELS.sigma[1:].log()
     for recipe, centre in (("logit-normal", 0.0), ("EDM", -1.2), ("rectified flow", 0.0)):
-        chances = flows.Recipe(recipe).chances
+        chances = flows.RecipeDiffusion(recipe).chances
         assert abs(float(log_sigma[chances.argmax()]) - centre) < 0.05
     tau = fewer_steps.LEVELS.sigma[1:] / (1 + fewer_steps.LEVELS.sigma[1:])
-    torch.testing.assert_close(flows.Recipe("rectified flow").chances, tau * (1 - tau))
-    ratio = flows.Recipe("EDM").chances[10] / flows.Recipe("EDM").chances[40]
+    torch.testing.assert_close(flows.RecipeDiffusion("rectified flow").chances, tau * (1 - tau))
+    ratio = flows.RecipeDiffusion("EDM").chances[10] / flows.RecipeDiffusion("EDM").chances[40]
     expected = math.exp(
         sum(sign * (float(log_sigma[i]) + 1.2) ** 2 / 2.88 for i, sign in ((40, 1), (10, -1)))
     )
