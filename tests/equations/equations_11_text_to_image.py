@@ -122,8 +122,10 @@ def slope(z, faces, step=1e-4):
 
 @checks("t2i-unwanted", on="two captions of three faces each, at five noisy points and three scales")
 def unwanted():
-    r"""\hat z_0 = \hat z_0(c_-) + w\big(\hat z_0(c_+)-\hat z_0(c_-)\big)
-    = z + \sigma^2\,\nabla_z\big[w\log p(z\mid c_+) - (w-1)\log p(z\mid c_-)\big] ."""
+    r"""\begin{aligned}
+    \hat z_0 &= \hat z_0(c_-) + w\big(\hat z_0(c_+)-\hat z_0(c_-)\big) \\
+    &= z + \sigma^2\,\nabla_z\big[w\log p(z\mid c_+) - (w-1)\log p(z\mid c_-)\big] .
+    \end{aligned}"""
     asked, kept_off = FACES[:3], FACES[3:]
     for w in (0.5, 2.0, 3.0):
         for z in Z:
