@@ -117,8 +117,8 @@ results: .venv/.installed  ## run the experiments of diffusion_lib/experiments, 
 	$(BIN)/python tools/results.py
 
 weights: .venv/.installed  ## train the models of pictures that the book ships, from their seeds, and print their scores
-	$(BIN)/python tools/weights.py
-	$(BIN)/python tools/text_weights.py
+	@# Each on a core of its own, about half an hour.
+	$(BIN)/python tools/text_weights.py & $(BIN)/python tools/weights.py && wait $$!
 
 bench: .venv/.installed  ## measure speed and sample quality, print the README's table
 	$(BIN)/python tools/bench.py

@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import fifty_captions
 import pytest
 import text_weights
 import torch
@@ -24,6 +25,33 @@ def test_a_file_is_the_one_that_was_scored(name):
     path = tool.WEIGHTS / f"{name}.safetensors"
     assert hashlib.sha256(path.read_bytes()).hexdigest() == RECORD[name]["sha256"]
     assert path.stat().st_size < 4e6
+
+
+def test_all_files_together_are_small():
+    assert sum(path.stat().st_size for path in tool.WEIGHTS.glob("*.safetensors")) < 10e6
+
+
+@pytest.mark.parametrize("name", text_weights.RECIPES)
+def test_a_model_of_chapter_11_is_that_of_its_recipe(name):
+    assert RECORD[name]["recipe"] == text_weights.recipe(name)
+
+
+def test_the_reader_of_captions_does_what_they_ask():
+    scores = RECORD["words"]["scores"]
+    assert RECORD["autoencoder"]["scores"]["accuracy"][0] > 0.99
+    for w in (1, 2, 3):
+        assert scores[f"accuracy at w = {w}, all"][0] > 0.95
+        assert all(
+            scores[f"accuracy at w = {w}, {part} colour"][0] > 0.95 for part in ("hair", "hat", "shirt")
+        )
+        distance, floor = scores[f"Fréchet distance at w = {w}"]
+        assert distance < 2 * floor
+
+
+@pytest.mark.slow
+def test_the_fifty_captions_are_those_that_their_seeds_draw():
+    kept = (tool.WEIGHTS / "fifty_captions.txt").read_text(encoding="utf-8").splitlines()
+    assert fifty_captions.fifty_captions() == kept
 
 
 @shipped
