@@ -34,8 +34,8 @@ from diffusion_lib.solvers.steps import ddim, last
 from diffusion_lib.training import train
 
 WEIGHTS = Path(__file__).parents[1] / "book" / "weights"
-CALLS = {"digits": 50, "faces": 50}  # of the network, for a sample
-DRAWS = {"digits": 1, "faces": 1}  # whose mean is kept: few digits score differently in each draw
+CALLS = {"digits": 100, "faces": 50}  # of the network, for a sample
+DRAWS = {"digits": 4, "faces": 1}  # whose mean is kept: few digits score differently in each draw
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def face_mlp(schedule: Schedule, shape: tuple[int, ...]) -> PictureMLP:
 
 
 RECIPES = {
-    "digits": Recipe(divided_digits, 16, digit_unet, 2400, 128, 3e-3, 0.995, 1437, 1.5),
+    "digits": Recipe(divided_digits, 16, digit_unet, 4000, 128, 3e-3, 0.998, 1000, 1.5),
     "faces": Recipe(divided_faces, 255, face_mlp, 60_000, 128, 3e-3, 0.999, 2000, 2.6, 200),
 }
 

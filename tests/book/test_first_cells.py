@@ -84,7 +84,7 @@ def wheel(version):
     content = BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("diffusion_lib/__init__.py", f"VERSION = {version!r}\n")
-        archive.writestr("diffusion_lib-0.1.0.dist-info/RECORD", "")
+        archive.writestr(f"diffusion_lib-{version}.dist-info/RECORD", "")
     return base64.encodebytes(content.getvalue()).decode()
 
 

@@ -54,6 +54,18 @@ def test_a_page_without_storage_still_searches_and_turns_dark(chromium, served):
     page.close()
 
 
+@pytest.mark.parametrize(
+    ("asked", "equation"),
+    [("Tweedie", "score-tweedie"), ("CFG", "cond-guided"), ("I-MMSE identity", "bits-immse")],
+)
+def test_the_search_finds_a_formula_by_its_name(page, served, asked, equation):
+    page.goto(f"{served}search.html?q={asked}")
+    found = page.locator(f"#search-results li a[href*='#equation-{equation}']").first
+    expect(found).to_be_visible()
+    found.click()
+    expect(page.locator(f"#equation-{equation}")).to_be_in_viewport()
+
+
 def test_a_sandboxed_frame_shows_formulas_and_widgets(chromium, served):
     page, errors = fresh_page(chromium, served + SMALL)
     frame = f'<iframe sandbox="allow-scripts" width=1000 height=700 src="{served + CHAPTER}"></iframe>'
