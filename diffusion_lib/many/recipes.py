@@ -7,11 +7,17 @@ from functools import partial
 import torch
 from torch import Generator, Tensor, nn
 
-from diffusion_lib.data.images import digits, pixel_faces
+from diffusion_lib.data.captions import captions_of, tokens
+from diffusion_lib.data.faces import draw_faces, face_parts
+from diffusion_lib.data.images import digits, doubled, pixel_faces
 from diffusion_lib.data.planes import swiss_roll
 from diffusion_lib.data.units import PixelScale, Standardiser
+from diffusion_lib.draw import WEIGHTS
+from diffusion_lib.models.checkpoints import load
+from diffusion_lib.models.conditional import TextDiffusion
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.networks import TimeMLP
+from diffusion_lib.models.text import TextMLP
 from diffusion_lib.models.unet import UNet
 from diffusion_lib.process.schedules import cosine, even_log_snr
 
@@ -28,8 +34,19 @@ class Objective(nn.Module):
         self.model = model
 
     def forward(self, x_0: Tensor, u: Tensor, eps: Tensor) -> Tensor:
-        t = 1 + (self.model.T * u[:, 0].double()).long().clamp(max=self.model.T - 1)
-        return self.model.squared_error(x_0, t, eps)
+        return self.model.squared_error(x_0, self.steps(u), eps)
+
+    def steps(self, u: Tensor) -> Tensor:
+        """The step of each row of u: (B,)."""
+        return 1 + (self.model.T * u[:, 0].double()).long().clamp(max=self.model.T - 1)
+
+
+class ToldObjective(Objective):
+    """As `Objective`, for a `TextDiffusion` and words (B, L): u's second column says whose are dropped."""
+
+    def forward(self, x_0: Tensor, u: Tensor, eps: Tensor, words: Tensor) -> Tensor:
+        kept = u[:, 1:] >= self.model.dropout
+        return self.model.given(words * kept).squared_error(x_0, self.steps(u), eps)
 
 
 @dataclass(frozen=True)
@@ -80,10 +97,26 @@ def face_pictures() -> tuple[Tensor]:
     return (PixelScale(255)(pixel_faces(20_000, Generator().manual_seed(0))),)
 
 
+def of_captions() -> ToldObjective:
+    """Chapter 11's reader of captions, for latents."""
+    schedule = cosine(1000)
+    return ToldObjective(TextDiffusion(TextMLP(schedule, (4, 8, 8), 288, 5), schedule))
+
+
+def captioned_faces(n: int = 20_000) -> tuple[Tensor, Tensor]:
+    """Latents (n, 4, 8, 8) of pixel faces, by the book's autoencoder, and captions that drop a third."""
+    generator = Generator().manual_seed(0)
+    parts = face_parts(n, generator)
+    vae, scale = load(WEIGHTS / "autoencoder.safetensors"), PixelScale(255)
+    latents = [vae.to_latents(doubled(scale(draw_faces(rows)))) for rows in parts.split(1000)]
+    return torch.cat(latents), tokens(captions_of(parts, 1 / 3, generator))
+
+
 RECIPES = {
     "roll": Recipe(of_roll, roll_points, 2000, 1024, 2e-2),
     "digits": Recipe(partial(of_pictures, (1, 8, 8), (32, 64)), digit_pictures, 2400, 128, 3e-3),
     "faces": Recipe(partial(of_pictures, (3, 16, 16), (32, 64, 64)), face_pictures, 3000, 64, 2e-3),
+    "words": Recipe(of_captions, captioned_faces, 25_000, 128, 2e-3, 0.999),
 }
 
 

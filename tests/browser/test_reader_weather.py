@@ -58,12 +58,14 @@ def test_a_page_without_storage_still_searches_and_turns_dark(chromium, served):
     ("asked", "equation"),
     [("Tweedie", "score-tweedie"), ("CFG", "cond-guided"), ("I-MMSE identity", "bits-immse")],
 )
-def test_the_search_finds_a_formula_by_its_name(page, served, asked, equation):
-    page.goto(f"{served}search.html?q={asked}")
+def test_the_search_finds_a_formula_by_its_name(chromium, served, asked, equation):
+    page, errors = fresh_page(chromium, f"{served}search.html?q={asked}")
     found = page.locator(f"#search-results li a[href*='#equation-{equation}']").first
     expect(found).to_be_visible()
     found.click()
     expect(page.locator(f"#equation-{equation}")).to_be_in_viewport()
+    assert errors == []
+    page.close()
 
 
 def test_a_sandboxed_frame_shows_formulas_and_widgets(chromium, served):
