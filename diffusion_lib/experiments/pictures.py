@@ -193,7 +193,7 @@ PLAYERS = (
 HABITS = ("without attention", "without averaging", "without stratified steps")
 EXPERIMENTS = (
     Experiment(few_points, grid(n=(10, 100, 1000), seed=SEEDS)),
-    Experiment(player, grid(name=PLAYERS, seed=SEEDS)),
+    Experiment(player, grid(name=PLAYERS + HABITS, seed=SEEDS)),
     Experiment(
         memorising, grid(n=(16,), steps=(600,), seed=SEEDS) + grid(n=(128,), steps=(2400,), seed=SEEDS)
     ),
