@@ -1,59 +1,55 @@
 """Sphinx extension: who searches for a formula by its name gets to the formula.
 
 The names are those on the page `formulas.md`, a row for each: a name, others in brackets, and the equations.
-Each name becomes an entry of the search's index that leads to the equation itself, wherever in the book it
-stands; so does a person in it, and a short form in capitals.
+To Sphinx's search each is an object, of a domain of its own, that stands where its equation stands.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from docutils import nodes
-from sphinx import addnodes
 from sphinx.application import Sphinx
-from sphinx.environment import BuildEnvironment
+from sphinx.domains import Domain, ObjType
 
 PAGE = "book/formulas.md"
-ROW = re.compile(
-    r"^\| (?P<name>[^|(]+?)(?: \((?P<others>[^|)]+)\))? \| (?P<equations>(?:\{eq\}`[\w-]+`,? ?)+)\|$", re.M
-)
-WHO_OR_SHORT = re.compile(r"[A-Z][\w-]+(?='s?\b)|\b[A-Z]{2,}\b")  # Tweedie, of "Tweedie's formula"; ODE
+ROW = re.compile(r"^\| (?P<name>[^|]+?) \| (?P<equations>(?:\{eq\}`[\w-]+`(?:, )?)+) \|$", re.MULTILINE)
+FIRST = 0  # before the pages where the words merely occur
 
 
-def names_by_equation(text: str) -> dict[str, list[str]]:
-    """For each equation's label the names that lead to it."""
-    found: dict[str, list[str]] = {}
-    for row in ROW.finditer(text):
-        names = [row["name"], *(row["others"] or "").split(", ")]
-        names += [word for name in names for word in WHO_OR_SHORT.findall(name)]
-        for label in re.findall(r"`([\w-]+)`", row["equations"]):
-            found[label] = list(dict.fromkeys([*found.get(label, []), *filter(None, names)]))
-    return found
+def named_equations(text: str) -> list[tuple[str, str]]:
+    """Each name, with the others in brackets, and the label of an equation: a pair for each equation."""
+    return [
+        (row["name"], label)
+        for row in ROW.finditer(text)
+        for label in re.findall(r"`([\w-]+)`", row["equations"])
+    ]
 
 
-def outdated(app: Sphinx, env: BuildEnvironment, *_: Any) -> Iterable[str]:
-    """All pages, if a name has changed: their equations carry the names into the index."""
-    names = names_by_equation(Path(app.confdir, PAGE).read_text(encoding="utf-8"))
-    before, env.formula_names = getattr(env, "formula_names", None), names
-    return [] if before in (None, names) else env.found_docs
+class Formulas(Domain):
+    """The formulas with a name."""
 
+    name = "formula"
+    label = "Formulas"
+    object_types = {"formula": ObjType("formula")}
 
-def add_entries(app: Sphinx, doctree: nodes.document, page: str) -> None:
-    """Put an entry of the index, which is not seen on the page, before each equation with a name."""
-    for equation in list(doctree.findall(nodes.math_block)):
-        label = equation.get("label")
-        entries = [
-            ("single", name, f"equation-{label}", "main", None)
-            for name in app.env.formula_names.get(label, [])
-        ]
-        if entries:
-            equation.parent.insert(equation.parent.index(equation), addnodes.index(entries=entries))
+    def get_objects(self) -> Iterator[tuple[str, str, str, str, str, int]]:
+        """For each name: the name twice, the type, page and anchor of the equation, and its rank."""
+        pages = {label: page for label, (page, _) in self.env.get_domain("math").equations.items()}
+        text = Path(self.env.srcdir, PAGE).read_text(encoding="utf-8")
+        for name, label in named_equations(text):
+            yield name, name, "formula", pages[label], f"equation-{label}", FIRST
+
+    def get_type_name(self, type: ObjType, primary: bool = False) -> str:
+        """What the search says of a formula, before the page's title."""
+        return type.lname
+
+    def resolve_any_xref(self, *_: Any) -> list:
+        """No reference in the text means a formula by its name."""
+        return []
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
-    app.connect("env-get-outdated", outdated)
-    app.connect("doctree-resolved", add_entries)
+    app.add_domain(Formulas)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

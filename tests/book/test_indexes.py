@@ -6,10 +6,7 @@ import tomllib
 from collections import Counter
 from types import SimpleNamespace
 
-from docutils import nodes
-from docutils.utils import new_document
-from formula_names import PAGE, add_entries, names_by_equation, outdated
-from sphinx import addnodes
+from formula_names import PAGE, Formulas, named_equations
 from support import ROOT
 
 BOOK = ROOT / "book"
@@ -39,37 +36,25 @@ def test_each_chapters_exercises_stand_below_its_title():
 def test_every_row_of_the_formulas_is_understood_and_no_name_stands_twice():
     text = (ROOT / PAGE).read_text(encoding="utf-8")
     rows = re.findall(r"^\| (.+) \| .*\{eq\}.*$", text, re.M)
-    equations = set(re.findall(r"\{eq\}`([\w-]+)`", text))
-    assert set(names_by_equation(text)) == equations
+    found = named_equations(text)
+    assert [label for _, label in found] == re.findall(r"\{eq\}`([\w-]+)`", text)
+    assert list(dict.fromkeys(name for name, _ in found)) == rows
     names = Counter(name.lower() for row in rows for name in re.split(r" \(|, |\)", row) if name)
     assert [name for name, times in names.items() if times > 1] == []
     assert rows == sorted(rows, key=lambda row: row.lower().replace("ε", "epsilon").replace("é", "e"))
 
 
-def test_a_named_equation_carries_its_names_and_persons_into_the_index():
-    text = "| Tweedie's formula (the ABC rule) | {eq}`a-b`, {eq}`c` |\n| Other | {eq}`c` |"
-    names = names_by_equation(text)
-    assert names == {
-        "a-b": ["Tweedie's formula", "the ABC rule", "Tweedie", "ABC"],
-        "c": ["Tweedie's formula", "the ABC rule", "Tweedie", "ABC", "Other"],
-    }
-    page = new_document("page")
-    page += [nodes.math_block("", "1", label="none"), nodes.math_block("", "2", label="a-b")]
-    add_entries(SimpleNamespace(env=SimpleNamespace(formula_names=names)), page, "page")
-    kinds = [type(node) for node in page.children]
-    assert kinds == [nodes.math_block, addnodes.index, nodes.math_block]
-    entries = page.children[1]["entries"]
-    assert [(entry[1], entry[2]) for entry in entries] == [(name, "equation-a-b") for name in names["a-b"]]
-
-
-def test_all_pages_are_read_again_only_when_a_name_changes(tmp_path):
+def test_a_name_leads_to_each_of_its_equations_on_the_page_where_it_stands(tmp_path):
     (tmp_path / "book").mkdir()
-    (tmp_path / PAGE).write_text("| One | {eq}`a` |", encoding="utf-8")
-    app, env = SimpleNamespace(confdir=tmp_path), SimpleNamespace(found_docs={"page"})
-    assert list(outdated(app, env)) == []  # first build: all is read anyway
-    assert list(outdated(app, env)) == []
-    (tmp_path / PAGE).write_text("| Two | {eq}`a` |", encoding="utf-8")
-    assert list(outdated(app, env)) == ["page"]
+    (tmp_path / PAGE).write_text(
+        "| Name | Equation |\n| A's rule (AR) | {eq}`a-b`, {eq}`c` |", encoding="utf-8"
+    )
+    math = SimpleNamespace(equations={"a-b": ("one", 1), "c": ("two", 2), "d": ("two", 3)})
+    env = SimpleNamespace(srcdir=tmp_path, get_domain={"math": math}.get, domaindata={})
+    assert list(Formulas(env).get_objects()) == [
+        ("A's rule (AR)", "A's rule (AR)", "formula", "one", "equation-a-b", 0),
+        ("A's rule (AR)", "A's rule (AR)", "formula", "two", "equation-c", 0),
+    ]
 
 
 def test_the_newest_change_is_of_this_version():
