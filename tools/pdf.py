@@ -15,6 +15,7 @@ from bs4 import BeautifulSoup, Tag
 from chromium import NoChromiumError, find_chromium
 from playwright.sync_api import Page, sync_playwright
 from pypdf import PdfReader, PdfWriter
+from pypdf.generic import DictionaryObject, NameObject, TextStringObject
 
 ROOT = Path(__file__).parents[1]
 BOOK = ROOT / "_build" / "html" / "book"
@@ -33,7 +34,7 @@ STYLE = """
 body { padding: 0; font-size: 10.5pt; }
 main > article { break-before: page; }
 h1, h2, h3 { break-after: avoid; }
-figure, img, table, div.math { break-inside: avoid; }
+figure, img, tr, table:not(:has(tr:nth-child(20))), div.math { break-inside: avoid; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; }
 details.solution > summary, .toggle-hidden { display: block; }
 .contents { list-style: none; padding: 0; }
@@ -141,10 +142,36 @@ def page_numbers(path: Path) -> list[int]:
     return walk(reader.outline, 1)
 
 
+def name_outline(writer: PdfWriter, titles: list[str]) -> None:
+    """Give each entry of the outline its heading's text.
+
+    Chromium's has a heading twice that it moved to a new page, and no space where one breaks into two lines.
+    """
+    left = iter(titles)
+
+    def walk(parent: DictionaryObject) -> None:
+        entry = parent.get("/First")
+        while entry is not None:
+            found = entry.get_object()
+            found[NameObject("/Title")] = TextStringObject(next(left))
+            walk(found)
+            entry = found.get("/Next")
+
+    walk(writer.get_outline_root())
+    if next(left, None) is not None:
+        raise ValueError("the outline has fewer entries than the book has headings")
+
+
+def text_of(heading: Tag) -> str:
+    """What a heading says, its formulas as TeX without their brackets."""
+    return heading.get_text().replace("\\(", "").replace("\\)", "")
+
+
 def print_book(page: Page) -> None:
     """Print twice, the second time with the right numbers in the contents, and put the cover before it."""
     whole = document(pages_of_the_book())
     found = headings(whole.main)
+    titles = [text_of(heading) for heading in whole.main.find_all([f"h{level}" for level in range(1, 7)])]
     numbers = [0] * len(found)
     body = PDF.with_suffix(".body.pdf")
     for _ in range(2):
@@ -159,6 +186,7 @@ def print_book(page: Page) -> None:
     with PdfWriter() as writer:
         writer.append(front, import_outline=False)
         writer.append(body)
+        name_outline(writer, titles)
         writer.write(PDF)
     for part in (front, body):
         part.unlink()

@@ -17,6 +17,7 @@ typesetPromise: () => document.querySelector("article").classList.add("mathjax")
 ARTICLES = {
     "index.html": '<h1>Start<a class="headerlink" href="#s">#</a></h1><p><a href="01.html#b">B</a></p>',
     "01.html": '<h1>One</h1><h2>A</h2><div style="height: 400mm"></div><section id="b"><h2>B</h2></section>'
+    '<h3 style="width: 3cm">A heading of several lines</h3>'
     '<span class="eqno"><button class="eq-number">(7)</button><span class="eq-note">hidden note</span></span>'
     '<a href="checks/01.html">elsewhere</a><div class="math">x</div>',
 }
@@ -45,6 +46,13 @@ def test_contents_give_the_page_of_each_heading(printed):
         assert [heading, str(number)] in lines
         assert heading in pages[number - 2].split()
     assert [entry.title for entry in printed.outline if not isinstance(entry, list)] == ["Start", "One"]
+
+
+def test_the_outline_says_what_the_headings_say(printed):
+    def titles(entries):
+        return [t for e in entries for t in (titles(e) if isinstance(e, list) else [e.title])]
+
+    assert titles(printed.outline) == ["Start", "One", "A", "B", "A heading of several lines"]
 
 
 def test_numbers_of_equations_stay_and_what_only_a_screen_can_do_goes(printed):
