@@ -125,8 +125,10 @@ def plant(fault: Fault, tests: list[str]) -> tuple[str, str]:
 
 
 def control(tests: list[str]) -> str:
-    """Run the tests that failed once more, with nothing planted: empty if all pass, else what pytest said."""
+    """Run the tests that failed on a copy with nothing planted: empty if all pass, else what pytest said."""
     with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "diffusion_lib", Path(folder) / "diffusion_lib")
+        sys.path.insert(0, folder)
         log = Path(folder) / "log"
         return "" if run(tests, Watch(), log) == 0 else log.read_text(encoding="utf-8")[-4000:]
 

@@ -174,16 +174,19 @@ def fifty(*, w: float, seed: int) -> dict[str, float]:
 def pairs(*, kind: str, w: float, seed: int, n: int = 200) -> dict[str, float]:
     """Faces with a pair of words that training had or never had: the share that shows both, and of real ones.
 
-    Beside it the accuracy of all that their captions say, "accuracy", and the judge's on the real faces.
+    Only real faces are taken whose pixels show both words: no bald head has pink hair. Beside it the
+    accuracy of all that their captions say, "accuracy", and the judge's on the real faces.
     """
     pool, found = face_parts(30_000, Generator().manual_seed(79)), []
     others = torch.stack([has_pair(pool, pair) for pair in UNSEEN]).any(dim=0)
     for pair in PAIRS[kind]:
-        parts = pool[has_pair(pool, pair) & (others if kind == "unseen" else ~others)][:n]
-        seen, captions = visible(parts), captions_of(parts)
+        parts = pool[has_pair(pool, pair) & (others if kind == "unseen" else ~others)][: 2 * n]
+        seen, both = visible(parts), [ATTRIBUTES.index(part) for part in pair]
+        parts, seen = (x[seen[:, both].all(dim=1)][:n] for x in (parts, seen))
+        captions = captions_of(parts)
         for name, levels in (("", drawn(captions, w, seed)), (" of real faces", draw_faces(parts))):
-            both = Tensor(shows(levels, [pair] * len(parts))).mean()
-            found.append((f"both{name}", float(both)))
+            share = Tensor(shows(levels, [pair] * len(parts))).mean()
+            found.append((f"both{name}", float(share)))
             found.append((f"accuracy{name}", accuracy(levels, captions, seen)["all"]))
     return {name: sum(v for key, v in found if key == name) / len(PAIRS[kind]) for name, _ in found}
 

@@ -1,7 +1,7 @@
 """An objective: a model's losses, row by row, from numbers drawn elsewhere."""
 
 import torch
-from support import Function, normal
+from support import ROOT, Function, normal
 
 from diffusion_lib.data.captions import captions_of, tokens
 from diffusion_lib.data.faces import face_parts
@@ -57,7 +57,8 @@ def test_a_told_objective_drops_the_captions_that_u_says_and_no_others():
     assert found.shape == (4,)
 
 
-def test_the_recipe_of_words_tells_each_face_its_own_caption():
+def test_the_recipe_of_words_tells_each_face_its_own_caption(monkeypatch):
+    monkeypatch.setattr("diffusion_lib.many.recipes.WEIGHTS", ROOT / "book" / "weights")
     z_0, words = captioned_faces(40)
     full = tokens(captions_of(face_parts(40, torch.Generator().manual_seed(0))))
     said = [[set(row[row > 0].tolist()) for row in rows] for rows in (words, full)]
