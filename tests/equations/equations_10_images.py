@@ -11,7 +11,7 @@ from scipy.linalg import sqrtm
 from scipy.special import rel_entr
 from scipy.stats import multivariate_normal, norm
 
-(d,) = shares("d,")
+(gamma,) = shares("gamma,")
 ROUNDING = 1e-10
 RNG = np.random.default_rng(10)
 QUERIES, KEYS, VALUES = RNG.normal(size=(3, 5, 4))  # five pixels, four numbers each
@@ -34,25 +34,25 @@ def attention():
     agree(mean, theirs, ROUNDING)
 
 
-WEIGHTS = sp.symbols("w_0:5", real=True)
+WEIGHTS = sp.symbols("theta_0:5", real=True)
 
 
 def averaged(i):
     """The moving average after i steps, one after the other."""
     average = WEIGHTS[0]
-    for w in WEIGHTS[1 : i + 1]:
-        average = average + (1 - d) * (w - average)
+    for theta in WEIGHTS[1 : i + 1]:
+        average = average + (1 - gamma) * (theta - average)
     return average
 
 
 @checks("img-ema")
 def moving_average():
-    r"""\bar w_i = d\,\bar w_{i-1} + (1-d)\,w_i
-    = d^{\,i}\,\bar w_0 + (1-d)\sum_{j=1}^{i} d^{\,i-j}\,w_j ,"""
+    r"""\bar\theta_i = \gamma\,\bar\theta_{i-1} + (1-\gamma)\,\theta_i
+    = \gamma^{\,i}\,\bar\theta_0 + (1-\gamma)\sum_{j=1}^{i} \gamma^{\,i-j}\,\theta_j ."""
     i = 4
-    identity(d * averaged(3) + (1 - d) * WEIGHTS[4], averaged(4))
-    terms = [d ** (i - j) * w for j, w in enumerate(WEIGHTS)]
-    identity(d**i * WEIGHTS[0] + (1 - d) * sum(terms[1:]), averaged(4))
+    identity(gamma * averaged(3) + (1 - gamma) * WEIGHTS[4], averaged(4))
+    terms = [gamma ** (i - j) * theta for j, theta in enumerate(WEIGHTS)]
+    identity(gamma**i * WEIGHTS[0] + (1 - gamma) * sum(terms[1:]), averaged(4))
 
 
 @checks("img-pairing", on="twenty pairings of two sets of eight points in three dimensions")
