@@ -36,7 +36,8 @@ class Formulas(Domain):
     def get_objects(self) -> Iterator[tuple[str, str, str, str, str, int]]:
         """For each name: the name twice, the type, page and anchor of the equation, and its rank."""
         pages = {label: page for label, (page, _) in self.env.get_domain("math").equations.items()}
-        text = Path(self.env.srcdir, PAGE).read_text(encoding="utf-8")
+        page = Path(self.env.srcdir, PAGE)
+        text = page.read_text(encoding="utf-8") if page.exists() else ""  # a smaller book has no names
         for name, label in named_equations(text):
             yield name, name, "formula", pages[label], f"equation-{label}", FIRST
 
