@@ -60,7 +60,7 @@ def test_a_page_without_storage_still_searches_and_turns_dark(chromium, served):
 )
 def test_the_search_finds_a_formula_by_its_name(chromium, served, asked, equation):
     page, errors = fresh_page(chromium, f"{served}search.html?q={asked}")
-    found = page.locator(f"#search-results li a[href*='#equation-{equation}']").first
+    found = page.locator(f"#search-results li a[href$='#equation-{equation}']").first
     expect(found).to_be_visible()
     found.click()
     expect(page.locator(f"#equation-{equation}")).to_be_in_viewport()
