@@ -26,6 +26,9 @@ LIBRARY := $(shell find diffusion_lib -name '*.py' -o -name '*.js' -o -name '*.c
 	-o -name '*.safetensors')
 DRESS := _config.yml _toc.yml $(shell find book/_ext book/assets -type f -not -name '*.pyc')
 
+# What else the pages are made of: where nothing has changed since a build that went well, it stands.
+PAGES := $(shell find book -type f -not -name '*.pyc' -not -path '*/.*') README.md LICENSE
+
 .DEFAULT_GOAL := help
 .PHONY: help book serve pdf test test-all check mutants notebooks engine results weights bench clean distclean
 
@@ -69,7 +72,11 @@ _build/.dress: _build/.library _build/evidence.json $(DRESS)
 	@rm -rf _build/.doctrees _build/html
 	@touch $@
 
-book: .venv/.installed _build/.dress  ## execute the notebooks and build the book into _build/html
+book: _build/html/.built  ## execute the notebooks and build the book into _build/html
+
+# Its date is that of the build's beginning: what changes meanwhile is built the next time.
+_build/html/.built: .venv/.installed _build/.dress $(PAGES)
+	@touch _build/.begun
 	@# The notebooks that are not in the cache, several at a time. One that fails here is not cached: the build
 	@# runs it once more, and says which cell failed and why.
 	@$(BIN)/python book/_ext/kernels.py
@@ -78,6 +85,7 @@ book: .venv/.installed _build/.dress  ## execute the notebooks and build the boo
 	@$(JCACHE) project execute -e local-parallel -t 120 >> _build/execution.log 2>&1 || true
 	@# A page that was read with a warning counts as read: after a failure Sphinx must read all of them again.
 	@$(BIN)/jupyter-book build -W --keep-going -q . || { rm -rf _build/.doctrees _build/html; exit 1; }
+	@mv _build/.begun $@
 
 serve: book  ## build the book and serve it on localhost:8000 (PORT=8001 for another port)
 	$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html $(PORT)

@@ -107,6 +107,32 @@ def test_in_a_folder_that_was_renamed_the_programs_are_set_up_anew(tmp_path):
     assert subprocess.run(question, cwd=there).returncode == 1
 
 
+CHANGES = ["book/01_a.ipynb", "book/a.md", "book/references.bib", "book/weights/a.safetensors", "_config.yml"]
+CHANGES += ["_toc.yml", "book/_ext/a.py", "book/assets/a.js", "diffusion_lib/show/a.css"]
+CHANGES += ["README.md", "LICENSE", "tests/equations/test_a.py", "pyproject.toml", "requirements.txt"]
+STAMPS = [".venv/.installed", "_build/.library", "_build/.checked", "_build/evidence.json", "_build/.dress"]
+STAMPS += ["_build/html/.built"]
+
+
+def test_the_book_is_built_again_if_and_only_if_something_it_is_made_of_has_changed(tmp_path):
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    for name in [*CHANGES, *STAMPS]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{tmp_path.resolve()}\n", encoding="utf-8")
+    outdated = lambda: subprocess.run(["make", "--question", "book"], cwd=tmp_path).returncode  # noqa: E731
+    earlier, built, later = [(seconds, seconds) for seconds in (1_000_000_000, 1_000_000_100, 1_000_000_200)]
+    for name in [*CHANGES, *STAMPS]:
+        os.utime(tmp_path / name, earlier if name in CHANGES else built)
+    assert outdated() == 0
+    for name in CHANGES:
+        os.utime(tmp_path / name, later)
+        assert outdated() == 1, name
+        os.utime(tmp_path / name, earlier)
+    assert outdated() == 0
+    shutil.rmtree(tmp_path / "_build" / "html")
+    assert outdated() == 1
+
+
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="the folder is no clone")
 def test_lines_end_as_they_should_whatever_git_is_told(tmp_path):
     """Hashes of files, scripts in pages and stored outputs depend on it."""

@@ -27,6 +27,13 @@ def test_the_exercises_page_lists_every_exercise_in_the_books_order():
     assert set(linked) <= {label for labels in there for label in labels}
 
 
+def test_every_exercise_has_its_solution_in_the_same_chapter():
+    for path in sorted(BOOK.glob("[01]*.ipynb")):
+        text = markdown(path)
+        asked = re.findall(r"\{exercise(?:-start)?\}.*\n:label: (\S+)", text)
+        assert re.findall(r"\{solution(?:-start)?\} (\S+)", text) == asked, path.name
+
+
 def test_each_chapters_exercises_stand_below_its_title():
     titles = [re.search(r"^# (.+)$", markdown(path), re.M)[1] for path in sorted(BOOK.glob("[01]*.ipynb"))]
     page = (BOOK / "exercises.md").read_text(encoding="utf-8")
