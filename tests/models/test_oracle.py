@@ -77,6 +77,19 @@ def test_many_points_are_a_quadrature_of_a_density(t):
     assert found[:, 1].abs().max() == 0
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("sigma", [0.002, 0.5, 80.0])
+def test_for_pictures_too_it_is_bayes_rule(sigma, dtype):
+    """Near two pictures that hardly differ, at little noise, all digits of the distances count."""
+    pictures = normal(40, 3, 8, 8).to(dtype)
+    pictures[1] = pictures[0] + sigma / 10
+    z = (pictures[:12] + sigma * normal(12, 3, 8, 8, seed=1)).to(dtype)
+    exponents = -(z.double()[:, None] - pictures.double()).square().sum(dim=(2, 3, 4)) / (2 * sigma**2)
+    expected = torch.einsum("bi,ichw->bchw", exponents.softmax(dim=1), pictures.double())
+    atol = 1e-8 if dtype == torch.float64 else 1e-4
+    torch.testing.assert_close(ExactDenoiser(pictures)(z, sigma).double(), expected, rtol=0, atol=atol)
+
+
 def test_weights_are_as_good_as_copies():
     points, z = normal(4, 3), normal(9, 3, seed=1)
     copies, weights = points[[0, 0, 0, 1, 3, 3]], torch.tensor([3.0, 1.0, 0.0, 2.0])
