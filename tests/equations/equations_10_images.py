@@ -47,8 +47,10 @@ def averaged(i):
 
 @checks("img-ema")
 def moving_average():
-    r"""\bar\theta_i = \gamma\,\bar\theta_{i-1} + (1-\gamma)\,\theta_i
-    = \gamma^{\,i}\,\bar\theta_0 + (1-\gamma)\sum_{j=1}^{i} \gamma^{\,i-j}\,\theta_j ."""
+    r"""\begin{aligned}
+    \bar\theta_i &= \gamma\,\bar\theta_{i-1} + (1-\gamma)\,\theta_i \\
+    &= \gamma^{\,i}\,\bar\theta_0 + (1-\gamma)\sum_{j=1}^{i} \gamma^{\,i-j}\,\theta_j .
+    \end{aligned}"""
     i = 4
     identity(gamma * averaged(3) + (1 - gamma) * WEIGHTS[4], averaged(4))
     terms = [gamma ** (i - j) * theta for j, theta in enumerate(WEIGHTS)]
@@ -98,8 +100,10 @@ def trace():
 
 @checks("img-frechet", on="two Gaussians in three dimensions, against the map that is optimal for them")
 def frechet():
-    r"""\mathrm{FD} = \lVert m_x-m_y\rVert^2
-    + \operatorname{tr}\Big(C_x + C_y - 2\big(C_x^{1/2}\,C_y\,C_x^{1/2}\big)^{1/2}\Big) ."""
+    r"""\begin{aligned}
+    \mathrm{FD} &= \lVert m_x-m_y\rVert^2 \\
+    &\quad + \operatorname{tr}\Big(C_x + C_y - 2\big(C_x^{1/2}\,C_y\,C_x^{1/2}\big)^{1/2}\Big) .
+    \end{aligned}"""
     found = ((M_X - M_Y) ** 2).sum() + np.trace(C_X + C_Y - 2 * root(root(C_X) @ C_Y @ root(C_X)))
     K = best_coupling()
     apart = C_X - K - K.T + C_Y  # the covariance of x − y
