@@ -1,7 +1,8 @@
 """Sphinx extension: who searches for a formula by its name gets to the formula.
 
 The names are those on the page `formulas.md`, a row for each: a name, others in brackets, and the equations.
-To Sphinx's search each is an object, of a domain of its own, that stands where its equation stands.
+To Sphinx's search each is an object, of a domain of its own, that stands where its equation stands. Letters
+in names, such as the I of I-MMSE, are not looked for beside longer words: else they are lit all over.
 """
 
 import re
@@ -11,10 +12,18 @@ from typing import Any
 
 from sphinx.application import Sphinx
 from sphinx.domains import Domain, ObjType
+from sphinx.search.en import SearchEnglish
 
 PAGE = "book/formulas.md"
 ROW = re.compile(r"^\| (?P<name>[^|]+?) \| (?P<equations>(?:\{eq\}`[\w-]+`(?:, )?)+) \|$", re.MULTILINE)
 FIRST = 0  # before the pages where the words merely occur
+WORDS_ASKED = """
+function splitQuery(query) {
+  const terms = query.match(/[\\p{Letter}\\p{Number}_\\p{Emoji_Presentation}]+/gu) || [];
+  const words = terms.filter((term) => term.length > 1);
+  return words.length ? words : terms;
+}
+"""
 
 
 def named_equations(text: str) -> list[tuple[str, str]]:
@@ -50,7 +59,14 @@ class Formulas(Domain):
         return []
 
 
+class English(SearchEnglish):
+    """Sphinx's, which leaves single letters out of a query that has words."""
+
+    js_splitter_code = WORDS_ASKED
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """Register with Sphinx."""
+    app.add_search_language(English)
     app.add_domain(Formulas)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -21,7 +21,7 @@ import yaml
 from chromium import NoChromiumError, find_chromium
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
 
-expect.set_options(timeout=20_000)  # milliseconds: a busy machine is slow, and waiting costs nothing
+expect.set_options(timeout=60_000)  # milliseconds: a busy machine is slow, and waiting costs nothing
 
 ROOT = Path(__file__).parents[2]
 SITE = Path(os.environ.get("BOOK_SITE", ROOT / "_build" / "html"))

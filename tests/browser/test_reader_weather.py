@@ -62,9 +62,19 @@ def test_the_search_finds_a_formula_by_its_name(chromium, served, asked, equatio
     page, errors = fresh_page(chromium, f"{served}search.html?q={asked}")
     found = page.locator(f"#search-results li a[href$='#equation-{equation}']").first
     expect(found).to_be_visible()
-    found.click()
+    with page.expect_navigation():  # until the page is loaded, which takes a busy machine long
+        found.click()
     expect(page.locator(f"#equation-{equation}")).to_be_in_viewport()
+    lit = page.locator("article .highlighted").all_text_contents()
+    assert all(len(word) > 1 for word in lit)
     assert errors == []
+    page.close()
+
+
+@pytest.mark.parametrize(("asked", "words"), [("I-MMSE identity", {"mmse", "identity"}), ("x t", {"x", "t"})])
+def test_a_letter_is_looked_for_only_alone(chromium, served, asked, words):
+    page, _ = fresh_page(chromium, served + "search.html")
+    assert set(page.evaluate("(asked) => splitQuery(asked.toLowerCase())", asked)) == words
     page.close()
 
 
