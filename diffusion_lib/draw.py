@@ -56,7 +56,7 @@ def draw(
     progress: bool = False,
 ) -> Tensor:
     """A face for each caption, by DPM-Solver++(2M) in `calls` steps: levels (n, 3, 32, 32), 0…255."""
-    noise = power_even(calls, 80.0, 0.02)
+    noise = model.schedule.nearest(power_even(calls, 80.0, 0.02))
     z = noise[0] * torch.randn(len(captions), *model.shape, generator=generator)
     steps = dpm_solver_pp_2m(told(model, captions, w, unwanted), z, noise)
     for state in tqdm(steps, total=calls + 1, disable=not progress, unit="step"):

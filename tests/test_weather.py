@@ -556,6 +556,7 @@ CALLS = {
     "models.reverse.SecondFormChain.loss": Call(scalar, Setting.second),
     "process.schedules.Schedule": Call(is_a(Schedule)),
     "process.schedules.Schedule.from_beta": Call(is_a(Schedule)),
+    "process.schedules.Schedule.nearest": Call(is_a(list), lambda s: s.schedule, arguments=LEVELS),
     "process.schedules.Schedule.T": Call(is_a(int), lambda s: s.schedule),
     "process.schedules.Schedule.beta": Call(over_t, lambda s: s.schedule),
     "process.schedules.Schedule.signal": Call(over_t, lambda s: s.schedule),

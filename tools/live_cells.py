@@ -137,9 +137,9 @@ def likelihood() -> Diffusion:
 
 def roll_words() -> TextDiffusion:
     """The model of chapter 11, with the library's network; it is judged without words."""
-    schedule = even_log_snr(100)
+    schedule = even_log_snr(50)
     network = TextMLP(schedule, (2,), width=128, blocks=2)
-    return TextDiffusion(network, schedule, predict="eps", shape=(2,))
+    return TextDiffusion(network, schedule, predict="eps", dropout=0.25, shape=(2,))
 
 
 def flow() -> Flow:
@@ -179,7 +179,7 @@ CELLS = (
     LiveCell("8, likelihood", likelihood, {LIVE_SECONDS: 6}, steps=1000, noise=NOISE),
     LiveCell("9, flow", flow, {LIVE_SECONDS: 6}, steps=1500),
     LiveCell("10, images", partial(epsilon, 100), {LIVE_SECONDS: 6}, steps=1500, batch_size=512),
-    LiveCell("11, text to image", roll_words, {LIVE_SECONDS: 12}, 1500, 256, learning_rate=5e-3, worded=True),
+    LiveCell("11, text to image", roll_words, {LIVE_SECONDS: 12}, 1000, 256, learning_rate=5e-3, worded=True),
     LiveCell(
         "12, machines",
         many_machines,

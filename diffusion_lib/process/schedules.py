@@ -13,6 +13,7 @@ from torch import Tensor
 
 from diffusion_lib.contracts import (
     Count,
+    Levels,
     Numbers,
     OverTime,
     Positive,
@@ -91,6 +92,15 @@ class Schedule:
     def straight_time(self) -> Tensor:
         """σ/(1 + σ): the time at which the path (1 − time) x_0 + time ε has this noise-to-signal ratio."""
         return self.noise / (self.noise + self.signal)
+
+    def nearest(self, levels: Levels) -> list[float]:
+        """For falling noise levels σ the nearest σ_t, t ≥ 1, in log σ; those that fall together become one.
+
+        At whole steps a network of steps is called once, between two of them twice: see `Diffusion`.
+        """
+        wanted = torch.tensor(levels, dtype=torch.float64, device="cpu").log()
+        t = 1 + (wanted[:, None] - self.sigma[1:].log()).abs().argmin(dim=1)
+        return self.sigma[t.unique_consecutive()].tolist()
 
 
 def _numbers(values: Tensor) -> Tensor:

@@ -27,6 +27,16 @@ def log_likely(z, sigma):
     return NULL.expect(z, sigma, LIKELY).log()
 
 
+@pytest.mark.parametrize(
+    ("w", "asked"), [(0, "null"), (0.0, "null"), (1.0, "conditional"), (2.0, "null conditional")]
+)
+def test_an_answer_without_weight_is_not_asked_for(w, asked):
+    calls = []
+    parts = {name: lambda z, sigma, name=name: calls.append(name) or z for name in ("conditional", "null")}
+    Guided(parts["conditional"], parts["null"], w)(Z, SIGMA)
+    assert " ".join(calls) == asked
+
+
 def test_guidance_is_the_sum_with_the_weights_w_and_1_minus_w():
     guided = Guided(lambda z, sigma: z + 1, lambda z, sigma: 3 * z, 2.5)
     assert torch.equal(guided(Z, SIGMA), 3 * Z + 2.5 * (Z + 1 - 3 * Z))

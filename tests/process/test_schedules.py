@@ -7,10 +7,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from support import EPS, LEAST_T, MAKERS, refused, share_kept
+from support import EPS, LEAST_T, MAKERS, Function, normal, refused, share_kept
 
+from diffusion_lib.models import Diffusion
 from diffusion_lib.process import schedules
 from diffusion_lib.process.schedules import Schedule, at
+from diffusion_lib.solvers import dpm_solver_pp_2m, last, power_even
 
 names = st.sampled_from(sorted(MAKERS))
 
@@ -141,6 +143,19 @@ def test_a_schedule_keeps_its_values_and_equals_itself():
 def test_a_chain_has_a_whole_number_of_steps(name, T):
     with refused(f"T = {T!r}", "whole number"):
         MAKERS[name](T)
+
+
+def test_the_nearest_levels_are_those_of_whole_steps():
+    schedule = schedules.even_log_snr(5, sigma_min=0.01, sigma_max=100)  # at 0.01, 0.1, 1, 10, 100
+    assert schedule.nearest([500, 30, 3, 1.2, 0.9, 0.04, 0.001]) == pytest.approx([100, 10, 1, 0.1, 0.01])
+
+
+def test_at_the_nearest_levels_a_network_is_asked_once():
+    schedule, asked = schedules.cosine(1000), []
+    model = Diffusion(Function(lambda x_t, t: asked.append(t) or x_t), schedule, shape=(2,))
+    levels = schedule.nearest(power_even(20, 80.0, 0.02))
+    last(dpm_solver_pp_2m(model, normal(3, 2), levels))
+    assert len(levels) == len(asked) == 20
 
 
 @pytest.mark.parametrize(
