@@ -42,7 +42,6 @@ EXEMPT = {  # why, and the words in which the figure stands
         "we need four times the draws",
         "half a nat for each coordinate",
         "0.5 if it can only guess",
-        "where 50 % is guessing",
         "0.5 is a pure guess",
         "three times nearer to one training digit",
     ],
