@@ -39,6 +39,8 @@ def test_every_module_with_a_formula_has_faults():
         ({"old": "alpha"}, "it must be there once"),
         ({"new": SNR.old}, "the new text is the old one"),
         ({"own": ("test_training.py::test_of_nothing",)}, "there is no test_training.py::test_of_nothing"),
+        ({"by": "test_training.py::test_of_nothing[1]"}, "there is no test_training.py::test_of_nothing[1]"),
+        ({"by": f"{SNR.own[0]}[cosine]"}, "does not count"),
     ],
 )
 def test_a_stale_entry_is_found(change, problem):
@@ -48,17 +50,18 @@ def test_a_stale_entry_is_found(change, problem):
 
 @pytest.mark.slow
 def test_only_a_failing_test_catches_a_fault(capfd, monkeypatch):
-    """The inverted SNR, seen and not seen, the same formula otherwise written, and one that is no Python."""
+    """The inverted SNR, seen twice and not seen, the formula in other words, and one that is no Python."""
     monkeypatch.syspath_prepend(TOOLS)  # other processes import the script by its name
     contract = "process/test_schedules.py::test_every_schedule_of_every_length_keeps_the_contract"
     other = "process/test_schedules.py::test_linear_takes_other_ends"
     faults = [
         replace(SNR, name="seen"),
+        replace(SNR, name="seen by another than is said", by=other),
         replace(SNR, name="own alone", own=(contract,)),
         replace(SNR, name="equal", new="return self.alpha_bar * (1 / (1 - self.alpha_bar))"),
         replace(SNR, name="no Python", new="return self.alpha_bar /"),
     ]
-    assert mutants.examine(faults, {"process.schedules": [contract, other]}) == 1
+    assert mutants.examine(faults, {"process.schedules": [contract, other]}) == 2
     lines = capfd.readouterr().out.splitlines()
     outcomes = [line.split()[0] for line in lines if "process.schedules  " in line]
-    assert outcomes == ["caught", "survived", "survived", "broken"]
+    assert outcomes == ["caught", "caught", "survived", "survived", "broken"]

@@ -36,6 +36,7 @@ class Fault:
     Attributes:
         name: what went wrong, in the field's words.
         own: the tests written for this formula, as "test_x.py::test_name"; they do not count.
+        by: a test that notices the fault. It runs first, alone: mostly the others need not even be loaded.
     """
 
     module: str
@@ -43,6 +44,7 @@ class Fault:
     old: str
     new: str
     own: tuple[str, ...]
+    by: str = ""
 
     @property
     def path(self) -> Path:
@@ -65,10 +67,12 @@ def stale(fault: Fault) -> list[str]:
         found.append(f"{fault.path.name} has the old text {count} times; it must be there once")
     if fault.new == fault.old:
         found.append("the new text is the old one")
-    for test in fault.own:
-        file, _, name = test.partition("::")
+    for test in (*fault.own, *filter(None, [fault.by])):
+        file, _, name = test.partition("[")[0].partition("::")
         if f"def {name}(" not in (ROOT / "tests" / file).read_text(encoding="utf-8"):
             found.append(f"there is no {test}")
+    if fault.by.partition("[")[0] in fault.own:
+        found.append(f"{fault.by} does not count")
     return found
 
 
@@ -115,7 +119,10 @@ def plant(fault: Fault, tests: list[str]) -> tuple[str, str]:
         planted.write_text(fault.path.read_text(encoding="utf-8").replace(fault.old, fault.new), "utf-8")
         sys.path.insert(0, folder)
         watch = Watch(tuple(f"tests/{test}" for test in fault.own))
-        code = run([f"tests/{test}" for test in tests], watch, log)
+        for chosen in filter(None, ([fault.by] if fault.by else [], tests)):
+            code = run([f"tests/{test}" for test in chosen], watch, log)
+            if watch.failed:
+                break
         module = sys.modules.get(f"diffusion_lib.{fault.module}")
         if code not in (0, 1) or (code == 1 and not watch.failed):
             return "broken", f"pytest ended with {code}:\n{log.read_text(encoding='utf-8')[-2000:]}"
