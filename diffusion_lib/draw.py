@@ -37,10 +37,7 @@ def told(model: Reader, captions: Captions, w: Scale = 2.0, unwanted: str = "") 
 
     With no unwanted caption the guidance is away from no caption, as in training (Ho & Salimans 2022).
     """
-    conditional = model.given(tokens(captions))
-    if w == 1:
-        return conditional
-    return Guided(conditional, model.given(tokens([unwanted])), w)
+    return Guided(model.given(tokens(captions)), model.given(tokens([unwanted])), w)
 
 
 @checked
@@ -55,11 +52,11 @@ def draw(
     unwanted: str = "",
     progress: bool = False,
 ) -> Tensor:
-    """A face for each caption, by DPM-Solver++(2M) in `calls` steps: levels (n, 3, 32, 32), 0…255."""
+    """A face for each caption, by DPM-Solver++(2M) in up to `calls` steps: levels (n, 3, 32, 32), 0…255."""
     noise = model.schedule.nearest(power_even(calls, 80.0, 0.02))
     z = noise[0] * torch.randn(len(captions), *model.shape, generator=generator)
     steps = dpm_solver_pp_2m(told(model, captions, w, unwanted), z, noise)
-    for state in tqdm(steps, total=calls + 1, disable=not progress, unit="step"):
+    for state in tqdm(steps, total=len(noise) + 1, disable=not progress, unit="step"):
         z = state
     return PixelScale(255).undo(vae.to_pictures(z))
 

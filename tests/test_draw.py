@@ -58,6 +58,12 @@ def test_the_command_writes_a_sheet(folder, capsys):
     assert "10 faces" in capsys.readouterr().out
 
 
+def test_the_bar_counts_the_steps_that_are_walked(models, capsys):
+    draw(*models, ["a sad face"], 1.0, seeded(), 200, progress=True)  # of the schedule's 50
+    done, total = capsys.readouterr().err.rsplit("| ", 1)[1].split()[0].split("/")
+    assert int(done) == int(total) <= 51
+
+
 def test_a_sheet_has_each_picture_in_its_place():
     levels = torch.arange(3.0)[:, None, None, None].expand(3, 3, 4, 4) * 50
     sheet = command.sheet(levels, columns=2, zoom=1)
