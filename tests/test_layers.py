@@ -18,7 +18,7 @@ ROWS = (
     {"models.text"},
     {"models.chain"},
     {"models.vae", "models.hvae", "models.reverse", "models.diffusion"},
-    {"models.conditional", "models.ncsn", "models.flow", "models.distilled"},
+    {"models.conditional", "models.ncsn", "models.flow", "models.distilled", "models.palette"},
     {"models.checkpoints"},
     {"conditioning.guidance", "conditioning.tilting"},
     {"conditioning.inpainting"},

@@ -55,6 +55,7 @@ from diffusion_lib.models.distilled import ConsistencyStudent, PairStudent, Prog
 from diffusion_lib.models.flow import Flow
 from diffusion_lib.models.latent import PictureVAE
 from diffusion_lib.models.ncsn import NCSN
+from diffusion_lib.models.palette import PaletteDiffusion, PaletteMLP
 from diffusion_lib.models.patches import PatchDenoiser
 from diffusion_lib.models.picture_mlp import PictureMLP
 from diffusion_lib.process.gaussians import Gaussian
@@ -75,6 +76,7 @@ MIXED = (  # what gives tensors of several types, or whole numbers
     "data.captions.tokens",
     "draw.draw",
     "models.text.TextEncoder.forward",
+    "models.palette.PaletteMLP.choices",
 )
 CASES = 24  # for each function
 PHASES = (Phase.generate, Phase.shrink)
@@ -345,6 +347,10 @@ def reader(s):
     return s.model(text.TextMLP, s.schedule, (2,), 4, 1, 2, 4)
 
 
+def painter(s):
+    return s.model(PaletteMLP, s.schedule, (2,), 4, 1, 3, 2)
+
+
 def told_by_words(s):
     return TextDiffusion(reader(s), s.schedule, shape=(2,))
 
@@ -486,6 +492,15 @@ CALLS = {
     "models.picture_mlp.PictureMLP": Call(is_a(nn.Module), arguments={"blocks": count(1)}),
     "models.picture_mlp.PictureMLP.forward": Call(
         same("x_t"), lambda s: s.model(PictureMLP, s.schedule, (2,), 4, 1), passes=True),
+    "models.palette.PaletteMLP": Call(is_a(nn.Module), arguments={
+        "blocks": count(1), "colours": count(3), "rank": count(2), "doubt": number(0.03, 0.5)}),
+    "models.palette.PaletteMLP.forward": Call(same("x_t"), painter, passes=True),
+    "models.palette.PaletteMLP.logits": Call(lambda a: (len(a.x_t), 1, 3), painter, passes=True),
+    "models.palette.PaletteMLP.learn_palette": Call(is_a(type(None)), painter),
+    "models.palette.PaletteMLP.choices": Call(lambda a: (len(a.x_0), 1), painter),
+    "models.palette.PaletteDiffusion": Call(is_a(nn.Module)),
+    "models.palette.PaletteDiffusion.loss": Call(scalar, lambda s: PaletteDiffusion(
+        painter(s), s.schedule, "x_0", shape=(2,))),
     "models.text.TextEncoder": Call(is_a(nn.Module), arguments={
         "width": count(4), "n_words": count(40), "longest": count(28)}),
     "models.text.TextEncoder.forward": Call(is_a(tuple), lambda s: s.model(text.TextEncoder, 4), READ),

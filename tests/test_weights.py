@@ -9,7 +9,8 @@ import text_weights
 import torch
 import weights as tool
 
-from diffusion_lib.models import Diffusion, load
+from diffusion_lib.data.units import PixelScale
+from diffusion_lib.models import load
 
 RECORD = json.loads((tool.WEIGHTS / "weights.json").read_text(encoding="utf-8"))
 shipped = pytest.mark.parametrize("name", sorted(set(RECORD) & set(tool.RECIPES)))
@@ -28,7 +29,7 @@ def test_a_file_is_the_one_that_was_scored(name):
 
 
 def test_all_files_together_are_small():
-    assert sum(path.stat().st_size for path in tool.WEIGHTS.glob("*.safetensors")) < 10e6
+    assert sum(path.stat().st_size for path in tool.WEIGHTS.glob("*.safetensors")) < 14e6
 
 
 @pytest.mark.parametrize("name", text_weights.RECIPES)
@@ -58,18 +59,22 @@ def test_the_fifty_captions_are_those_that_their_seeds_draw():
 def test_it_is_the_model_of_its_recipe(name):
     model, recipe = load(tool.WEIGHTS / f"{name}.safetensors"), tool.RECIPES[name]
     levels, held_out = recipe.data()
-    assert type(model) is Diffusion
+    untrained = recipe.model(PixelScale(recipe.highest)(levels))
     assert model.shape == levels.shape[1:] == held_out.shape[1:]
-    network = recipe.network(model.schedule, model.shape)
-    assert type(model.network) is type(network)
-    assert model.network.settings == network.settings
+    for ours, recipes in ((model, untrained), (model.network, untrained.network)):
+        assert type(ours) is type(recipes)
+    assert model.network.settings == untrained.network.settings
+    torch.testing.assert_close(model.schedule.alpha, untrained.schedule.alpha, rtol=1e-12, atol=0)
+    theirs = dict(model.network.named_buffers())  # such as the palette, kept as float16
+    for buffer, value in untrained.network.named_buffers():
+        torch.testing.assert_close(theirs[buffer], value, rtol=1e-3, atol=1e-4)
     assert RECORD[name]["recipe"] == tool.described(recipe)
 
 
 @shipped
 def test_its_samples_are_pictures(name):
     model, recipe = load(tool.WEIGHTS / f"{name}.safetensors"), tool.RECIPES[name]
-    levels = tool.drawn(model, 20, recipe.highest, seed=0)
+    levels = tool.drawn(name, model, 20, seed=0)
     assert torch.equal(levels, levels.round())
     real = recipe.data()[1].flatten()
     assert abs(levels.mean() - real.mean()) < 0.3 * real.std()
@@ -83,6 +88,12 @@ def test_its_scores_are_good(name):
     assert 0.9 < scores["nearest training picture"] < 1.2
     copies, real = RECORD[name]["scores"]["copies"]  # real faces are at times alike, too
     assert copies <= max(0.002, real)
+
+
+def test_a_refined_face_is_mostly_one_that_can_be_drawn():
+    refined, base = (RECORD[name]["scores"] for name in ("refiner", "faces"))
+    assert refined["drawable"][0] > 2 * base["drawable"][0]
+    assert refined["Fréchet distance"][0] < base["Fréchet distance"][0]
 
 
 @pytest.mark.long

@@ -25,26 +25,31 @@ from diffusion_lib.data.units import PixelScale
 from diffusion_lib.measure.drawable import drawable_share
 from diffusion_lib.measure.evaluation import Figure
 from diffusion_lib.measure.pictures import evaluate_pictures
-from diffusion_lib.models.checkpoints import save
+from diffusion_lib.models.checkpoints import load, save
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.palette import PaletteDiffusion, PaletteMLP
 from diffusion_lib.models.picture_mlp import PictureMLP
 from diffusion_lib.models.unet import UNet
 from diffusion_lib.process.schedules import Schedule, cosine
+from diffusion_lib.solvers.ode import dpm_solver_pp_2m, log_even
 from diffusion_lib.solvers.steps import ddim, last
 from diffusion_lib.training import train
 
 WEIGHTS = Path(__file__).parents[1] / "book" / "weights"
-CALLS = {"digits": 100, "faces": 50}  # of the network, for a sample
-DRAWS = {"digits": 4, "faces": 1}  # whose mean is kept: few digits score differently in each draw
+SCHEDULE = cosine(1000)
+EDGE = 320  # the step from which the refiner goes on
+DRAWS = {"digits": 4, "faces": 1, "refiner": 1}  # whose mean is kept: few digits score differently in each
+EVERY = {"digits": 10, "faces": 20, "refiner": 4}  # of these steps a sampler takes
 
 
 @dataclass(frozen=True)
 class Recipe:
     """How a model is trained: its data, its network, and the settings of the loop."""
 
+    pictures: str  # what they show: "digits" or "faces"
     data: Callable[[], tuple[Tensor, Tensor]]  # levels to train on, and held out
     highest: int
-    network: Callable[[Schedule, tuple[int, ...]], nn.Module]
+    model: Callable[[Tensor], Diffusion]  # made for these pictures x_0, not trained yet
     steps: int
     batch_size: int
     learning_rate: float
@@ -56,7 +61,7 @@ class Recipe:
 
 def described(recipe: Recipe) -> dict[str, object]:
     """A recipe in numbers and words."""
-    names = {name: getattr(recipe, name).__name__ for name in ("data", "network")}
+    names = {name: getattr(recipe, name).__name__ for name in ("data", "model")}
     return asdict(recipe) | names
 
 
@@ -71,29 +76,38 @@ def divided_faces() -> tuple[Tensor, Tensor]:
     return pixel_faces(200_000, Generator().manual_seed(0)), pixel_faces(2000, Generator().manual_seed(1))
 
 
-def digit_unet(schedule: Schedule, shape: tuple[int, ...]) -> UNet:
+def digit_unet(x_0: Tensor) -> Diffusion:
     """Of two levels."""
-    return UNet(schedule, shape, (32, 64))
+    network = UNet(SCHEDULE, x_0.shape[1:], (32, 64))
+    return Diffusion(network, SCHEDULE, "v", shape=x_0.shape[1:], stratified=True)
 
 
-def face_mlp(schedule: Schedule, shape: tuple[int, ...]) -> PictureMLP:
+def face_mlp(x_0: Tensor) -> Diffusion:
     """A face's parts have fixed places; a U-Net came less far in thrice the time."""
-    return PictureMLP(schedule, shape, 352, 5)
+    network = PictureMLP(SCHEDULE, x_0.shape[1:], 352, 5)
+    return Diffusion(network, SCHEDULE, "v", shape=x_0.shape[1:], stratified=True)
+
+
+def face_palette(x_0: Tensor) -> Diffusion:
+    """For the last steps alone, where parts are chosen and colours are to be exact."""
+    late = Schedule(SCHEDULE.alpha[: EDGE + 1])
+    network = PaletteMLP(late, x_0.shape[1:])
+    network.learn_palette(x_0[:20_000])
+    return PaletteDiffusion(network, late, "x_0", shape=x_0.shape[1:], stratified=True)
 
 
 RECIPES = {
-    "digits": Recipe(divided_digits, 16, digit_unet, 4000, 128, 3e-3, 0.998, 1000, 1.5),
-    "faces": Recipe(divided_faces, 255, face_mlp, 60_000, 128, 3e-3, 0.999, 2000, 2.6, 200),
+    "digits": Recipe("digits", divided_digits, 16, digit_unet, 4000, 128, 3e-3, 0.998, 1000, 1.5),
+    "faces": Recipe("faces", divided_faces, 255, face_mlp, 60_000, 128, 3e-3, 0.999, 2000, 2.6, 200),
+    "refiner": Recipe("faces", divided_faces, 255, face_palette, 36_000, 128, 5e-3, 0.999, 2000, 1.7, 200),
 }
 
 
 def trained(recipe: Recipe, seed: int) -> Diffusion:
     """The model, from this seed."""
-    levels, _ = recipe.data()
-    schedule, shape = cosine(1000), tuple(levels.shape[1:])
+    x_0 = PixelScale(recipe.highest)(recipe.data()[0])
     torch.manual_seed(seed)
-    network = recipe.network(schedule, shape)
-    model = Diffusion(network, schedule, "v", shape=shape, stratified=True)
+    model = recipe.model(x_0)
     start = time.process_time()
 
     def on_step(run):
@@ -102,15 +116,28 @@ def trained(recipe: Recipe, seed: int) -> Diffusion:
             print(f"step {len(run.losses)}: loss {mean:.2f}, {time.process_time() - start:.0f} s", flush=True)
 
     settings = (recipe.steps, recipe.batch_size, recipe.learning_rate, Generator().manual_seed(seed), on_step)
-    train(model, PixelScale(recipe.highest)(levels), *settings, ema=recipe.ema)
+    train(model, x_0, *settings, ema=recipe.ema)
     return model
 
 
-def drawn(model: Diffusion, n: int, highest: int, seed: int, calls: int = 50) -> Tensor:
-    """n samples by deterministic DDIM, as levels."""
-    x_T = torch.randn((n, *model.shape), generator=Generator().manual_seed(seed))
-    steps = range(model.T, 0, -model.T // calls)
-    return PixelScale(highest).undo(last(ddim(model, x_T, model.schedule, list(steps))))
+def drawn(name: str, model: Diffusion, n: int, seed: int) -> Tensor:
+    """n samples, as levels: by deterministic DDIM; with a refiner that of "faces", refined."""
+    generator, steps = Generator().manual_seed(seed), range(model.T, 0, -EVERY[name])
+    noise = torch.randn((n, *model.shape), generator=generator)
+    if name == "refiner":
+        x_t, eta = begun(noise), 1.0  # noise drawn on the way: so a pixel can still change its mind
+    else:
+        x_t, eta = noise, 0.0
+    states = ddim(model, x_t, model.schedule, list(steps), eta, generator)
+    return PixelScale(RECIPES[name].highest).undo(last(states))
+
+
+def begun(noise: Tensor) -> Tensor:
+    """x_t at t = `EDGE`, where a refiner goes on, from ε by the model "faces" in 30 calls."""
+    model = load(WEIGHTS / "faces.safetensors")
+    levels = SCHEDULE.nearest(log_even(30, 80.0, float(SCHEDULE.sigma[EDGE])))
+    *_, z, _ = dpm_solver_pp_2m(model, levels[0] * noise, levels)
+    return float(SCHEDULE.signal[EDGE]) * z
 
 
 def scores(name: str, model: Diffusion, seed: int) -> dict[str, Figure]:
@@ -121,9 +148,9 @@ def scores(name: str, model: Diffusion, seed: int) -> dict[str, Figure]:
     recipe, draws, found = RECIPES[name], DRAWS[name], []
     levels, held_out = recipe.data()
     for i in range(draws):
-        samples = drawn(model, recipe.samples, recipe.highest, 1000 + draws * seed + i, CALLS[name])
+        samples = drawn(name, model, recipe.samples, 1000 + draws * seed + i)
         shuffled = levels[torch.randperm(len(levels), generator=Generator().manual_seed(i))[:20_000]]
-        found.append(evaluate_pictures(samples, shuffled, held_out, name))
+        found.append(evaluate_pictures(samples, shuffled, held_out, recipe.pictures))
         if recipe.searched:
             share = [drawable_share(x[: recipe.searched]) for x in (samples, held_out)]
             found[-1]["drawable"] = Figure(*share)

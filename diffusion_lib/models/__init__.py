@@ -3,6 +3,7 @@
 networks    small perceptrons: they map points to points and know nothing of diffusion but the noise level
 unet        the network for pictures
 picture_mlp a perceptron for pictures whose parts have fixed places
+palette     pictures of few colours: a network that says how likely each is, and its model
 text        words for a network: an encoder of captions, and a network that asks it
 latent      chapter 11: the autoencoder whose latents are learned
 vae         chapter 1: one hidden cause behind each point
@@ -36,6 +37,7 @@ from diffusion_lib.models.networks import (
     mlp,
 )
 from diffusion_lib.models.oracle import ExactDenoiser
+from diffusion_lib.models.palette import PaletteDiffusion, PaletteMLP
 from diffusion_lib.models.patches import PatchDenoiser
 from diffusion_lib.models.picture_mlp import PictureMLP
 from diffusion_lib.models.reverse import FirstFormChain, SecondFormChain

@@ -18,13 +18,14 @@ from diffusion_lib.models.conditional import ConditionalDiffusion, TextDiffusion
 from diffusion_lib.models.diffusion import Diffusion
 from diffusion_lib.models.latent import PictureVAE
 from diffusion_lib.models.networks import LabelledMLP, TimeMLP
+from diffusion_lib.models.palette import PaletteDiffusion, PaletteMLP
 from diffusion_lib.models.picture_mlp import PictureMLP
 from diffusion_lib.models.text import TextMLP
 from diffusion_lib.models.unet import UNet
 from diffusion_lib.process.schedules import Schedule
 
-MODELS = {kind.__name__: kind for kind in (Diffusion, ConditionalDiffusion, TextDiffusion)}
-NETWORKS = {kind.__name__: kind for kind in (UNet, PictureMLP, TextMLP, TimeMLP, LabelledMLP)}
+MODELS = {kind.__name__: kind for kind in (Diffusion, ConditionalDiffusion, TextDiffusion, PaletteDiffusion)}
+NETWORKS = {kind.__name__: kind for kind in (UNet, PictureMLP, PaletteMLP, TextMLP, TimeMLP, LabelledMLP)}
 KEY = "diffusion_lib"  # under which a file has its settings
 SCHEDULE = "_extra_state"  # α_0…α_T in a model's state_dict
 

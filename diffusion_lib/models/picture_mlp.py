@@ -64,10 +64,14 @@ class PictureMLP(nn.Module):
         self.register_buffer("waves", waves, persistent=False)  # row t for step t, row 0 unused
 
     def forward(self, x_t: Annotated[Tensor, of_its_shape], t: Steps) -> Tensor:
+        h, level = self._seen(x_t, t)
+        return (self.leave(h) + self.own(level) * x_t.flatten(1)).reshape(x_t.shape)
+
+    def _seen(self, x_t: Tensor, t: Tensor | int) -> tuple[Tensor, Tensor]:
+        """What the blocks make of pictures, (B, width), and the features of the level, (B, n_level)."""
         t = torch.as_tensor(t, device=x_t.device)
         level = self.level(self.waves[t].expand(len(x_t), -1))
-        x = x_t.flatten(1)
-        h = self.enter(x)
+        h = self.enter(x_t.flatten(1))
         for block in self.blocks:
             h = block(h, level)
-        return (self.leave(h) + self.own(level) * x).reshape(x_t.shape)
+        return h, level

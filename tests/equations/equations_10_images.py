@@ -8,7 +8,7 @@ import torch
 from equations import checks
 from evidence import agree, exceeds, identity, quadrature, shares
 from scipy.linalg import sqrtm
-from scipy.special import rel_entr
+from scipy.special import rel_entr, softmax
 from scipy.stats import multivariate_normal, norm
 
 (gamma,) = shares("gamma,")
@@ -158,3 +158,36 @@ def divergence():
         p, q = beside(low, high)
         found = (1 / low**2 - 1 / high**2) * (TRUE - GUESS) ** 2 / (2 * math.log(2))
         agree(found, kl_in_bits(p, q), 1e-8)
+
+
+COLOURS, LOGITS = RNG.normal(size=(4, 3)), RNG.normal(size=4)  # that may stand at a pixel
+SHARES, DOUBT, SHOWN = np.array([0.4, 0.3, 0.2, 0.1]), 0.03, np.array([0.3, -0.2, 0.6])
+
+
+@checks(
+    "img-palette",
+    on="a pixel of four colours at three noise levels, believed or doubted, each by Bayes' rule",
+    alike=dict.fromkeys(
+        (
+            "2 * (SHARES * np.exp(LOGITS) * (N / N.max() + DOUBT))",
+            "2 * (SHARES * np.exp(LOGITS))",
+            "2 * (prior * density)",
+        ),
+        "it is divided by its own sum",
+    ),
+)
+def named_colours():
+    r"""\begin{aligned}
+    p_c &\propto s_c\,e^{\ell_c}\,\Big(\frac{N_c}{\max_{c'} N_{c'}} + \delta\Big) , &
+    N_c &= \mathcal N\big(x_{t,i};\,\sqrt{\bar\alpha_t}\,c,\,(1-\bar\alpha_t)I\big) , \\
+    \hat x_{0,i} &= \sum_c p_c\,c .
+    \end{aligned}"""
+    for kept in (0.2, 0.6, 0.95):
+        N = np.exp(-((SHOWN - math.sqrt(kept) * COLOURS) ** 2).sum(axis=1) / (2 * (1 - kept)))
+        p = SHARES * np.exp(LOGITS) * (N / N.max() + DOUBT)
+        guess = (p / p.sum()) @ COLOURS
+        density = np.array([multivariate_normal(math.sqrt(kept) * c, 1 - kept).pdf(SHOWN) for c in COLOURS])
+        prior = softmax(np.log(SHARES) + LOGITS)
+        believed, doubted = prior @ density, DOUBT * density.max()
+        means = [np.average(COLOURS, axis=0, weights=weights) for weights in (prior * density, prior)]
+        agree(guess, np.average(means, axis=0, weights=[believed, doubted]), ROUNDING)
