@@ -63,7 +63,8 @@ def test_it_is_the_model_of_its_recipe(name):
     assert model.shape == levels.shape[1:] == held_out.shape[1:]
     for ours, recipes in ((model, untrained), (model.network, untrained.network)):
         assert type(ours) is type(recipes)
-    assert model.network.settings == untrained.network.settings
+    drawing = {"doubt": tool.DOUBT} if name == "refiner" else {}
+    assert model.network.settings == untrained.network.settings | drawing
     torch.testing.assert_close(model.schedule.alpha, untrained.schedule.alpha, rtol=1e-12, atol=0)
     theirs = dict(model.network.named_buffers())  # such as the palette, kept as float16
     for buffer, value in untrained.network.named_buffers():

@@ -38,6 +38,7 @@ from diffusion_lib.training import train
 WEIGHTS = Path(__file__).parents[1] / "book" / "weights"
 SCHEDULE = cosine(1000)
 EDGE = 320  # the step from which the refiner goes on
+DOUBT = 0.1  # of the refiner when it draws: a sampler sets more pixels wrong than training misprints
 DRAWS = {"digits": 4, "faces": 1, "refiner": 1}  # whose mean is kept: few digits score differently in each
 EVERY = {"digits": 10, "faces": 20, "refiner": 4}  # of these steps a sampler takes
 
@@ -117,6 +118,8 @@ def trained(recipe: Recipe, seed: int) -> Diffusion:
 
     settings = (recipe.steps, recipe.batch_size, recipe.learning_rate, Generator().manual_seed(seed), on_step)
     train(model, x_0, *settings, ema=recipe.ema)
+    if isinstance(model.network, PaletteMLP):
+        model.network.doubt = model.network.settings["doubt"] = DOUBT
     return model
 
 
