@@ -178,7 +178,7 @@ SHARES, DOUBT, SHOWN = np.array([0.4, 0.3, 0.2, 0.1]), 0.03, np.array([0.3, -0.2
 )
 def named_colours():
     r"""\begin{aligned}
-    p_c &\propto s_c\,e^{\ell_c}\,\Big(\frac{N_c}{\max_{c'} N_{c'}} + \delta\Big) , &
+    p_c &\propto s_c\,e^{\ell_c}\,\Big(\frac{N_c}{\max_{c'} N_{c'}} + \delta\Big) , \\
     N_c &= \mathcal N\big(x_{t,i};\,\sqrt{\bar\alpha_t}\,c,\,(1-\bar\alpha_t)I\big) , \\
     \hat x_{0,i} &= \sum_c p_c\,c .
     \end{aligned}"""
