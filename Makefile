@@ -21,7 +21,7 @@ export IPYTHONDIR := $(CURDIR)/_build/.ipython
 export JUPYTER_CONFIG_DIR := $(CURDIR)/_build/.jupyter
 export PIP_USER := 0
 
-# What the pages depend on and Sphinx does not watch: code that cells import, and what goes into every page.
+# What the pages depend on and Sphinx does not watch: code that cells import, weights they load, and what goes into every page.
 LIBRARY := $(shell find diffusion_lib book/weights -name '*.py' -o -name '*.js' -o -name '*.css' -o -name '*.wasm' -o -name '*.json' -o -name '*.npz' \
 	-o -name '*.safetensors')
 DRESS := _config.yml _toc.yml $(shell find book/_ext book/assets -type f -not -name '*.pyc')

@@ -91,6 +91,12 @@ def test_its_scores_are_good(name):
     assert copies <= max(0.002, real)
 
 
+def test_models_of_the_same_pictures_were_scored_alike():
+    """Their floors are those of one set of pictures: where they differ, one of them was measured long ago."""
+    floors = [{k: floor for k, (_, floor) in RECORD[name]["scores"].items()} for name in ("faces", "refiner")]
+    assert floors[0] == floors[1]
+
+
 def test_a_refined_face_is_mostly_one_that_can_be_drawn():
     refined, base = (RECORD[name]["scores"] for name in ("refiner", "faces"))
     assert refined["drawable"][0] > 2 * base["drawable"][0]

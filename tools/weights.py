@@ -38,7 +38,7 @@ from diffusion_lib.training import train
 WEIGHTS = Path(__file__).parents[1] / "book" / "weights"
 SCHEDULE = cosine(1000)
 EDGE = 320  # the step from which the refiner goes on
-DOUBT = 0.1  # of the refiner when it draws: a sampler sets more pixels wrong than training misprints
+DOUBT = 0.1  # of the refiner when it draws: more faces come out drawable, at a slightly larger distance
 DRAWS = {"digits": 4, "faces": 1, "refiner": 1}  # whose mean is kept: few digits score differently in each
 EVERY = {"digits": 10, "faces": 20, "refiner": 4}  # of these steps a sampler takes
 
