@@ -125,9 +125,9 @@ results: .venv/.installed  ## run the experiments of diffusion_lib/experiments, 
 	$(BIN)/python tools/results.py
 
 weights: .venv/.installed  ## train the models of pictures that the book ships, from their seeds, and print their scores
-	@# On two cores, about an hour. The refiner comes last: it is scored with the new model of faces.
+	@# On two cores, about 80 minutes. The refiner comes last: it is scored with the new sketcher.
 	{ $(BIN)/python tools/text_weights.py && $(BIN)/python tools/weights.py refiner; } & \
-		$(BIN)/python tools/weights.py digits && $(BIN)/python tools/weights.py faces && wait $$!
+		for name in faces sketcher digits; do $(BIN)/python tools/weights.py $$name || exit 1; done && wait $$!
 
 bench: .venv/.installed  ## measure speed and sample quality, print the README's table
 	$(BIN)/python tools/bench.py

@@ -27,20 +27,22 @@ from diffusion_lib.measure.evaluation import Figure
 from diffusion_lib.measure.pictures import evaluate_pictures
 from diffusion_lib.models.checkpoints import load, save
 from diffusion_lib.models.diffusion import Diffusion
+from diffusion_lib.models.oracle import ExactDenoiser
 from diffusion_lib.models.palette import PaletteDiffusion, PaletteMLP
 from diffusion_lib.models.picture_mlp import PictureMLP
 from diffusion_lib.models.unet import UNet
-from diffusion_lib.process.schedules import Schedule, cosine
+from diffusion_lib.process.schedules import Schedule, at, cosine
 from diffusion_lib.solvers.ode import dpm_solver_pp_2m, log_even
 from diffusion_lib.solvers.steps import ddim, last
 from diffusion_lib.training import train
 
 WEIGHTS = Path(__file__).parents[1] / "book" / "weights"
 SCHEDULE = cosine(1000)
-EDGE = 320  # the step from which the refiner goes on
-DOUBT = 0.1  # of the refiner when it draws: more faces come out drawable, at a slightly larger distance
-DRAWS = {"digits": 4, "faces": 1, "refiner": 1}  # whose mean is kept: few digits score differently in each
-EVERY = {"digits": 10, "faces": 20, "refiner": 4}  # of these steps a sampler takes
+FAR = 600  # the step from which targets are means
+EDGE = 320  # the sketcher's last step, from which the refiner goes on
+DOUBT = 0.08  # of the refiner when it draws: with more, more faces can be drawn, but the distance grows
+DRAWS = {"digits": 4, "faces": 3, "sketcher": 3, "refiner": 3}  # whose mean is kept: scores scatter
+EVERY = {"digits": 10, "faces": 20, "sketcher": 20, "refiner": 4}  # of these steps a sampler takes
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Recipe:
     samples: int  # to be scored
     most_floors: float  # that the Fréchet distance may be
     searched: int = 0  # for which the nearest drawable face is looked for
+    pooled: int = 0  # pictures whose means are the targets, where noise is much
 
 
 def described(recipe: Recipe) -> dict[str, object]:
@@ -89,8 +92,17 @@ def face_mlp(x_0: Tensor) -> Diffusion:
     return Diffusion(network, SCHEDULE, "v", shape=x_0.shape[1:], stratified=True)
 
 
+def face_sketcher(x_0: Tensor) -> Diffusion:
+    """The model "faces", to be trained on for the steps from T to `EDGE` alone."""
+    first = SCHEDULE.alpha_bar[EDGE : EDGE + 1]  # all noise up to `EDGE` in one step
+    early = Schedule(torch.cat([SCHEDULE.alpha[:1], first, SCHEDULE.alpha[EDGE + 1 :]]))
+    network = PictureMLP(early, x_0.shape[1:], 352, 5)
+    network.load_state_dict(shipped("faces").network.state_dict())
+    return Diffusion(network, early, "v", shape=x_0.shape[1:], stratified=True)
+
+
 def face_palette(x_0: Tensor) -> Diffusion:
-    """For the last steps alone, where parts are chosen and colours are to be exact."""
+    """For the steps after these, where parts are chosen and colours are to be exact."""
     late = Schedule(SCHEDULE.alpha[: EDGE + 1])
     network = PaletteMLP(late, x_0.shape[1:])
     network.learn_palette(x_0[:20_000])
@@ -99,9 +111,36 @@ def face_palette(x_0: Tensor) -> Diffusion:
 
 RECIPES = {
     "digits": Recipe("digits", divided_digits, 16, digit_unet, 4000, 128, 3e-3, 0.998, 1000, 1.5),
-    "faces": Recipe("faces", divided_faces, 255, face_mlp, 60_000, 128, 3e-3, 0.999, 2000, 2.6, 200),
-    "refiner": Recipe("faces", divided_faces, 255, face_palette, 36_000, 128, 5e-3, 0.999, 2000, 1.7, 200),
+    "faces": Recipe("faces", divided_faces, 255, face_mlp, 60_000, 128, 3e-3, 0.999, 2000, 2.8, 200),
+    "sketcher": Recipe(
+        "faces", divided_faces, 255, face_sketcher, 28_000, 128, 2e-3, 0.999, 2000, 2.0, 200, 2048
+    ),
+    "refiner": Recipe("faces", divided_faces, 255, face_palette, 60_000, 128, 5e-3, 0.999, 2000, 1.6, 200),
 }
+
+
+class Pooled(Diffusion):
+    """A model in training whose target at much noise is the mean of all pictures that x_t may come from.
+
+    From step `FAR` on, that mean takes the place of the x_0 that was drawn: what the exact denoiser of the
+    batch and n more of the pictures x_0 (N, *shape) answers. The network still learns E[x_0 | x_t], but from
+    targets that scatter less (Xu et al. 2023).
+    """
+
+    def __init__(self, model: Diffusion, x_0: Tensor, n: int, generator: Generator):
+        settings = {"shape": model.shape, "stratified": model.stratified}
+        super().__init__(model.network, model.schedule, model.predict, **settings)
+        self.x_0, self.n, self.generator = x_0, n, generator
+
+    def squared_error(self, x_0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """‖predicted − target‖² of the predicted quantity at x_t, which stays as it was drawn: (B,)."""
+        sigma, mean = at(self.schedule.sigma, t, x_0), x_0.clone()
+        far = sigma.flatten() >= SCHEDULE.sigma[FAR]
+        if far.any():
+            others = torch.randint(len(self.x_0), (self.n,), generator=self.generator)
+            exact = ExactDenoiser(torch.cat([x_0, self.x_0[others]]))
+            mean[far] = exact((x_0 + sigma * eps)[far], sigma[far].flatten())
+        return super().squared_error(mean, t, eps + (x_0 - mean) / sigma)
 
 
 def trained(recipe: Recipe, seed: int) -> Diffusion:
@@ -116,31 +155,41 @@ def trained(recipe: Recipe, seed: int) -> Diffusion:
             mean = sum(run.losses[-400:]) / 400
             print(f"step {len(run.losses)}: loss {mean:.2f}, {time.process_time() - start:.0f} s", flush=True)
 
-    settings = (recipe.steps, recipe.batch_size, recipe.learning_rate, Generator().manual_seed(seed), on_step)
-    train(model, x_0, *settings, ema=recipe.ema)
+    generator = Generator().manual_seed(seed)
+    learner = Pooled(model, x_0, recipe.pooled, generator) if recipe.pooled else model
+    settings = (recipe.steps, recipe.batch_size, recipe.learning_rate, generator, on_step)
+    train(learner, x_0, *settings, ema=recipe.ema)
     if isinstance(model.network, PaletteMLP):
         model.network.doubt = model.network.settings["doubt"] = DOUBT
     return model
 
 
 def drawn(name: str, model: Diffusion, n: int, seed: int) -> Tensor:
-    """n samples, as levels: by deterministic DDIM; with a refiner that of "faces", refined."""
+    """n samples, as levels: by deterministic DDIM, and by specialists if the name is that of one.
+
+    The sketcher's sketches are finished by the model "faces"; those that the refiner finishes are by the
+    sketcher. The refiner draws noise on the way: so a pixel can still change its mind.
+    """
     generator, steps = Generator().manual_seed(seed), range(model.T, 0, -EVERY[name])
-    noise = torch.randn((n, *model.shape), generator=generator)
-    if name == "refiner":
-        x_t, eta = begun(noise), 1.0  # noise drawn on the way: so a pixel can still change its mind
-    else:
-        x_t, eta = noise, 0.0
+    x_t, eta = torch.randn((n, *model.shape), generator=generator), 0.0
+    if name == "sketcher":
+        x_t, model, steps = sketched(model, x_t), shipped("faces"), range(EDGE, 0, -EVERY[name])
+    elif name == "refiner":
+        x_t, eta = sketched(shipped("sketcher"), x_t), 1.0
     states = ddim(model, x_t, model.schedule, list(steps), eta, generator)
     return PixelScale(RECIPES[name].highest).undo(last(states))
 
 
-def begun(noise: Tensor) -> Tensor:
-    """x_t at t = `EDGE`, where a refiner goes on, from ε by the model "faces" in 30 calls."""
-    model = load(WEIGHTS / "faces.safetensors")
+def sketched(sketcher: Diffusion, noise: Tensor) -> Tensor:
+    """x_t at t = `EDGE`, from ε in 30 calls."""
     levels = SCHEDULE.nearest(log_even(30, 80.0, float(SCHEDULE.sigma[EDGE])))
-    *_, z, _ = dpm_solver_pp_2m(model, levels[0] * noise, levels)
+    *_, z, _ = dpm_solver_pp_2m(sketcher, levels[0] * noise, levels)
     return float(SCHEDULE.signal[EDGE]) * z
+
+
+def shipped(name: str) -> Diffusion:
+    """A model that was trained before."""
+    return load(WEIGHTS / f"{name}.safetensors")
 
 
 def scores(name: str, model: Diffusion, seed: int) -> dict[str, Figure]:
