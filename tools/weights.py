@@ -40,14 +40,11 @@ WEIGHTS = Path(__file__).parents[1] / "book" / "weights"
 SCHEDULE = cosine(1000)
 FAR = 600  # the step from which targets are means
 EDGE = 320  # the sketcher's last step, from which the refiner goes on
-DOUBT = 0.08  # of the refiner when it draws: with more, more faces can be drawn, but the distance grows
-DRAWS = {"digits": 4, "faces": 3, "sketcher": 3, "refiner": 3}  # whose mean is kept: scores scatter
-EVERY = {"digits": 10, "faces": 20, "sketcher": 20, "refiner": 4}  # of these steps a sampler takes
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained: its data, its network, and the settings of the loop."""
+    """How a model is trained and drawn from: its data, its network, the settings of the loop, its sampler."""
 
     pictures: str  # what they show: "digits" or "faces"
     data: Callable[[], tuple[Tensor, Tensor]]  # levels to train on, and held out
@@ -57,15 +54,18 @@ class Recipe:
     batch_size: int
     learning_rate: float
     ema: float
-    samples: int  # to be scored
+    sampler: Callable[[Diffusion, Tensor, Generator], Tensor]  # from ε (n, *shape) to x_0
+    samples: int  # to be scored, in each draw
+    draws: int  # whose mean score is kept: scores scatter
     most_floors: float  # that the Fréchet distance may be
     searched: int = 0  # for which the nearest drawable face is looked for
     pooled: int = 0  # pictures whose means are the targets, where noise is much
+    doubt: float = 0.0  # when it draws: with more, more faces can be drawn, but the distance grows
 
 
 def described(recipe: Recipe) -> dict[str, object]:
     """A recipe in numbers and words."""
-    names = {name: getattr(recipe, name).__name__ for name in ("data", "model")}
+    names = {name: getattr(recipe, name).__name__ for name in ("data", "model", "sampler")}
     return asdict(recipe) | names
 
 
@@ -94,10 +94,11 @@ def face_mlp(x_0: Tensor) -> Diffusion:
 
 def face_sketcher(x_0: Tensor) -> Diffusion:
     """The model "faces", to be trained on for the steps from T to `EDGE` alone."""
-    first = SCHEDULE.alpha_bar[EDGE : EDGE + 1]  # all noise up to `EDGE` in one step
-    early = Schedule(torch.cat([SCHEDULE.alpha[:1], first, SCHEDULE.alpha[EDGE + 1 :]]))
-    network = PictureMLP(early, x_0.shape[1:], 352, 5)
-    network.load_state_dict(shipped("faces").network.state_dict())
+    alpha_bar = SCHEDULE.alpha_bar[EDGE : EDGE + 1]  # all noise up to `EDGE` in one step
+    early = Schedule(torch.cat([SCHEDULE.alpha[:1], alpha_bar, SCHEDULE.alpha[EDGE + 1 :]]))
+    first = shipped("faces").network
+    network = PictureMLP(early, **first.settings)
+    network.load_state_dict(first.state_dict())
     return Diffusion(network, early, "v", shape=x_0.shape[1:], stratified=True)
 
 
@@ -109,14 +110,50 @@ def face_palette(x_0: Tensor) -> Diffusion:
     return PaletteDiffusion(network, late, "x_0", shape=x_0.shape[1:], stratified=True)
 
 
+def digits_drawn(model: Diffusion, noise: Tensor, generator: Generator) -> Tensor:
+    """By deterministic DDIM in 100 calls."""
+    return last(ddim(model, noise, SCHEDULE, range(1000, 0, -10)))
+
+
+def faces_drawn(model: Diffusion, noise: Tensor, generator: Generator) -> Tensor:
+    """By deterministic DDIM in 50 calls."""
+    return last(ddim(model, noise, SCHEDULE, range(1000, 0, -20)))
+
+
+def sketched(sketcher: Diffusion, noise: Tensor) -> Tensor:
+    """x_t at t = `EDGE`, from ε in 30 calls."""
+    levels = SCHEDULE.nearest(log_even(30, 80.0, float(SCHEDULE.sigma[EDGE])))
+    *_, z, _ = dpm_solver_pp_2m(sketcher, levels[0] * noise, levels)
+    return float(SCHEDULE.signal[EDGE]) * z
+
+
+def sketches_finished(model: Diffusion, noise: Tensor, generator: Generator) -> Tensor:
+    """The sketcher's sketches, finished by the model "faces"."""
+    return last(ddim(shipped("faces"), sketched(model, noise), SCHEDULE, range(EDGE, 0, -20)))
+
+
+def sketches_refined(model: Diffusion, noise: Tensor, generator: Generator) -> Tensor:
+    """The shipped sketcher's sketches, refined with noise on the way: a pixel can still change its mind."""
+    x_t, steps = sketched(shipped("sketcher"), noise), range(EDGE, 0, -2)
+    return last(ddim(model, x_t, model.schedule, steps, eta=1.0, generator=generator))
+
+
 RECIPES = {
-    "digits": Recipe("digits", divided_digits, 16, digit_unet, 4000, 128, 3e-3, 0.998, 1000, 1.5),
-    "faces": Recipe("faces", divided_faces, 255, face_mlp, 60_000, 128, 3e-3, 0.999, 2000, 2.8, 200),
-    "sketcher": Recipe(
-        "faces", divided_faces, 255, face_sketcher, 28_000, 128, 2e-3, 0.999, 2000, 2.0, 200, 2048
+    "digits": Recipe(
+        "digits", divided_digits, 16, digit_unet, 4000, 128, 3e-3, 0.998, digits_drawn, 1000, 4, 1.5
     ),
-    "refiner": Recipe("faces", divided_faces, 255, face_palette, 60_000, 128, 5e-3, 0.999, 2000, 1.6, 200),
-}
+    "faces": Recipe(
+        "faces", divided_faces, 255, face_mlp, 60_000, 128, 3e-3, 0.999, faces_drawn, 2000, 3, 2.8, 200
+    ),
+    "sketcher": Recipe(
+        "faces", divided_faces, 255, face_sketcher, 28_000, 128, 2e-3, 0.999, sketches_finished, 2000, 3, 2.0,
+        200, pooled=2048,
+    ),
+    "refiner": Recipe(
+        "faces", divided_faces, 255, face_palette, 60_000, 128, 5e-3, 0.999, sketches_refined, 2000, 3, 1.6,
+        200, doubt=0.12,
+    ),
+}  # fmt: skip
 
 
 class Pooled(Diffusion):
@@ -159,32 +196,16 @@ def trained(recipe: Recipe, seed: int) -> Diffusion:
     learner = Pooled(model, x_0, recipe.pooled, generator) if recipe.pooled else model
     settings = (recipe.steps, recipe.batch_size, recipe.learning_rate, generator, on_step)
     train(learner, x_0, *settings, ema=recipe.ema)
-    if isinstance(model.network, PaletteMLP):
-        model.network.doubt = model.network.settings["doubt"] = DOUBT
+    if recipe.doubt:
+        model.network.doubt = model.network.settings["doubt"] = recipe.doubt
     return model
 
 
-def drawn(name: str, model: Diffusion, n: int, seed: int) -> Tensor:
-    """n samples, as levels: by deterministic DDIM, and by specialists if the name is that of one.
-
-    The sketcher's sketches are finished by the model "faces"; those that the refiner finishes are by the
-    sketcher. The refiner draws noise on the way: so a pixel can still change its mind.
-    """
-    generator, steps = Generator().manual_seed(seed), range(model.T, 0, -EVERY[name])
-    x_t, eta = torch.randn((n, *model.shape), generator=generator), 0.0
-    if name == "sketcher":
-        x_t, model, steps = sketched(model, x_t), shipped("faces"), range(EDGE, 0, -EVERY[name])
-    elif name == "refiner":
-        x_t, eta = sketched(shipped("sketcher"), x_t), 1.0
-    states = ddim(model, x_t, model.schedule, list(steps), eta, generator)
-    return PixelScale(RECIPES[name].highest).undo(last(states))
-
-
-def sketched(sketcher: Diffusion, noise: Tensor) -> Tensor:
-    """x_t at t = `EDGE`, from ε in 30 calls."""
-    levels = SCHEDULE.nearest(log_even(30, 80.0, float(SCHEDULE.sigma[EDGE])))
-    *_, z, _ = dpm_solver_pp_2m(sketcher, levels[0] * noise, levels)
-    return float(SCHEDULE.signal[EDGE]) * z
+def drawn(recipe: Recipe, model: Diffusion, n: int, seed: int) -> Tensor:
+    """n samples, as levels."""
+    generator = Generator().manual_seed(seed)
+    noise = torch.randn((n, *model.shape), generator=generator)
+    return PixelScale(recipe.highest).undo(recipe.sampler(model, noise, generator))
 
 
 def shipped(name: str) -> Diffusion:
@@ -192,15 +213,15 @@ def shipped(name: str) -> Diffusion:
     return load(WEIGHTS / f"{name}.safetensors")
 
 
-def scores(name: str, model: Diffusion, seed: int) -> dict[str, Figure]:
+def scores(recipe: Recipe, model: Diffusion, seed: int) -> dict[str, Figure]:
     """What is measured of a model's samples, beside what fresh pictures score: means of some draws.
 
     The floor of the Fréchet distance is the mean of as many draws of training pictures, all different ones.
     """
-    recipe, draws, found = RECIPES[name], DRAWS[name], []
+    found = []
     levels, held_out = recipe.data()
-    for i in range(draws):
-        samples = drawn(name, model, recipe.samples, 1000 + draws * seed + i)
+    for i in range(recipe.draws):
+        samples = drawn(recipe, model, recipe.samples, 1000 + recipe.draws * seed + i)
         shuffled = levels[torch.randperm(len(levels), generator=Generator().manual_seed(i))[:20_000]]
         found.append(evaluate_pictures(samples, shuffled, held_out, recipe.pictures))
         if recipe.searched:
@@ -212,15 +233,15 @@ def scores(name: str, model: Diffusion, seed: int) -> dict[str, Figure]:
 
 def main(name: str, seed: int | None = None) -> None:
     """Train one model and print its scores; keep it if it is that of seed 0."""
-    start = time.process_time()
-    model = trained(RECIPES[name], seed or 0)
+    recipe, start = RECIPES[name], time.process_time()
+    model = trained(recipe, seed or 0)
     seconds = time.process_time() - start
-    found = scores(name, model, seed or 0)
+    found = scores(recipe, model, seed or 0)
     for figure, value in found.items():
         print(f"{name}, seed {seed or 0}: {figure}: {value.model:.3f}, floor {value.floor:.3f}", flush=True)
-    print(f"{name}: {seconds:.0f} s of one core, {seconds / RECIPES[name].steps:.3f} a step")
+    print(f"{name}: {seconds:.0f} s of one core, {seconds / recipe.steps:.3f} a step")
     if seed is None:
-        keep(name, model, seconds, found, described(RECIPES[name]))
+        keep(name, model, seconds, found, described(recipe))
 
 
 def keep(name: str, model: nn.Module, seconds: float, found: dict[str, Figure], recipe: dict) -> None:

@@ -47,8 +47,8 @@ def unet(shape: tuple[int, ...], widths: tuple[int, ...], seed: int) -> Diffusio
 def draw(
     denoiser: Denoiser, n: int, seed: int, shape: tuple[int, ...] = (1, 8, 8), calls: int = 20
 ) -> Tensor:
-    """n samples by DPM-Solver++, in the data's units."""
-    levels = power_even(calls, 80.0, 0.02)
+    """n samples by DPM-Solver++ at whole steps, in the data's units."""
+    levels = SCHEDULE.nearest(power_even(calls, 80.0, 0.02))
     z = levels[0] * torch.randn(n, *shape, generator=Generator().manual_seed(seed))
     return last(dpm_solver_pp_2m(denoiser, z, levels))
 

@@ -44,6 +44,7 @@ EXEMPT = {  # why, and the words in which the figure stands
         "0.5 if it can only guess",
         "0.5 is a pure guess",
         "three times nearer to one training digit",
+        "some two percent for each near neighbour",
     ],
     "from the paper that is cited": ["limited to 0.999"],
     "made up, in an exercise": ["FD 3.1 with 1,000 samples", "FD 3.6 with 100"],
