@@ -138,20 +138,27 @@ def sketches_refined(model: Diffusion, noise: Tensor, generator: Generator) -> T
     return last(ddim(model, x_t, model.schedule, steps, eta=1.0, generator=generator))
 
 
+def of_faces(**settings: object) -> Recipe:
+    """What all three models of faces have in common, and these settings."""
+    data = {"pictures": "faces", "data": divided_faces, "highest": 255, "batch_size": 128, "ema": 0.999}
+    return Recipe(**data, samples=2000, draws=3, searched=200, **settings)
+
+
 RECIPES = {
     "digits": Recipe(
-        "digits", divided_digits, 16, digit_unet, 4000, 128, 3e-3, 0.998, digits_drawn, 1000, 4, 1.5
+        pictures="digits", data=divided_digits, highest=16, model=digit_unet, sampler=digits_drawn,
+        steps=4000, batch_size=128, learning_rate=3e-3, ema=0.998, samples=1000, draws=4, most_floors=1.5,
     ),
-    "faces": Recipe(
-        "faces", divided_faces, 255, face_mlp, 60_000, 128, 3e-3, 0.999, faces_drawn, 2000, 3, 2.8, 200
+    "faces": of_faces(
+        model=face_mlp, sampler=faces_drawn, steps=60_000, learning_rate=3e-3, most_floors=2.8
     ),
-    "sketcher": Recipe(
-        "faces", divided_faces, 255, face_sketcher, 28_000, 128, 2e-3, 0.999, sketches_finished, 2000, 3, 2.0,
-        200, pooled=2048,
+    "sketcher": of_faces(
+        model=face_sketcher, sampler=sketches_finished, steps=28_000, learning_rate=2e-3, most_floors=2.0,
+        pooled=2048,
     ),
-    "refiner": Recipe(
-        "faces", divided_faces, 255, face_palette, 60_000, 128, 5e-3, 0.999, sketches_refined, 2000, 3, 1.6,
-        200, doubt=0.12,
+    "refiner": of_faces(
+        model=face_palette, sampler=sketches_refined, steps=60_000, learning_rate=5e-3, most_floors=1.5,
+        doubt=0.12,
     ),
 }  # fmt: skip
 

@@ -98,9 +98,15 @@ def nearest_distances(x: Points, points: Annotated[Points, same_type("x")], k: C
     """Distances ‖x − p‖ from each picture x (n, …) to the k nearest of `points` (N, …), rising: (n, k)."""
     if k > len(points):
         raise ValueError(f"k = {k} and there are {len(points)} points; take k of at most {len(points)}")
-    apart = [torch.cdist(rows, points.flatten(1), compute_mode="donot_use_mm_for_euclid_dist")
-             for rows in x.flatten(1).split(500)]  # fmt: skip
-    return torch.cat([rows.topk(k, dim=1, largest=False).values for rows in apart])
+    points, distances = points.flatten(1), []
+    centre = points.double().mean(dim=0)
+    centred = points.double() - centre
+    for rows in x.flatten(1).split(500):
+        # Found by a product in float64, which is many times as fast; measured by differences.
+        apart = centred.square().sum(dim=1) - 2 * (rows.double() - centre) @ centred.mT
+        found = points[apart.topk(k, dim=1, largest=False).indices]
+        distances.append((rows[:, None] - found).norm(dim=2).sort(dim=1).values)
+    return torch.cat(distances)
 
 
 @checked

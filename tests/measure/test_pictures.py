@@ -115,6 +115,15 @@ def test_the_nearest_are_found_and_in_order():
         nearest_distances(x, points, 21)
 
 
+@pytest.mark.parametrize("far", [0, 1e6])
+def test_a_picture_that_is_among_the_points_is_at_distance_nought(far):
+    points = far + normal(300, 3, 16, 16)
+    found = nearest_distances(points[::7], points, 2)
+    assert (found[:, 0] == 0).all()
+    by_differences = (points[::7, None] - points).flatten(2).norm(dim=2).sort(dim=1).values[:, 1]
+    torch.testing.assert_close(found[:, 1], by_differences, rtol=1e-6, atol=0)
+
+
 def test_a_copy_is_three_times_nearer_to_one_picture_than_to_any_other():
     train = torch.tensor([[0.0, 0.0], [4.0, 0.0]])
     at = lambda place: torch.tensor([[place, 0.0]])  # noqa: E731
