@@ -6,6 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from conftest import SITE, pixels, until
 from playwright.sync_api import Page, expect
+from test_pages import AXE
 
 LAB = "book/lab.html"
 FLOORS = re.compile(r"distance to data ([\d.]+) × the noise floor")
@@ -286,7 +287,7 @@ def test_axe_finds_nothing_in_an_open_lab(open_page, served, scheme):
     page = lab(open_page, served, f"{QUICK}data=drawing&letters=B&slips=off", color_scheme=scheme)
     open_groups(page)
     train(page)
-    found = Axe().run(page, context="article", options={"preload": False}).response["violations"]
+    found = Axe().run(page, context="article", options=AXE).response["violations"]
     assert [f"{rule['id']}: {node['html'][:200]}" for rule in found for node in rule["nodes"]] == []
 
 
