@@ -49,6 +49,11 @@ def test_a_stale_entry_is_found(change, problem):
 
 
 @pytest.mark.slow
+def test_a_module_without_faults_is_named(capsys):
+    assert mutants.main(["posterior"]) == 1
+    assert capsys.readouterr().out == "No fault is planted in posterior.\n"
+
+
 def test_only_a_failing_test_catches_a_fault(capfd, monkeypatch):
     """The inverted SNR, seen twice and not seen, the formula in other words, and one that is no Python."""
     monkeypatch.syspath_prepend(TOOLS)  # other processes import the script by its name

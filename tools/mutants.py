@@ -4,8 +4,8 @@ The tests written for exactly the formula at fault are left out, so each formula
 mutmut and cosmic-ray change code by its syntax; they can neither plant a fault that has a name nor leave out
 the test that was written for it, hence these lines.
 
-    python tools/mutants.py            # all faults
-    python tools/mutants.py posterior  # those of one module
+    python tools/mutants.py                   # all faults
+    python tools/mutants.py measure.pictures  # those of one module
 """
 
 import contextlib
@@ -165,6 +165,9 @@ def main(modules: list[str]) -> int:
     """Examine the faults of these modules, or all; 0 if every entry is up to date and every fault caught."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     seen_by, faults = load()
+    if unknown := set(modules) - {fault.module for fault in faults}:
+        print(f"No fault is planted in {', '.join(sorted(unknown))}.")
+        return 1
     faults = [fault for fault in faults if not modules or fault.module in modules]
     old = [f"{fault.module}, {fault.name}: {why}" for fault in faults for why in stale(fault)]
     if old:
