@@ -66,6 +66,10 @@ def cell_problems(cell, number):
         "a figure without alt text in metadata mystnb.image.alt": (
             "subplots(" in cell.source and not alt_text(cell).strip()
         ),
+        'pictures whose colours would change in the dark, without mystnb.image.classes = "pictures"': (
+            all(call in cell.source for call in ("subplots(", "gallery("))
+            and image(cell).get("classes") != "pictures"
+        ),
     }
     return [f"code cell {number}: {problem}" for problem, holds in checks.items() if holds]
 
@@ -77,8 +81,12 @@ def is_comparable(output):
     return output.output_type in STORED and set(output.data) == {"text/plain"}
 
 
+def image(cell):
+    return cell.metadata.get("mystnb", {}).get("image", {})
+
+
 def alt_text(cell):
-    return cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
+    return image(cell).get("alt", "")
 
 
 def problems(notebook):
@@ -143,6 +151,7 @@ def test_a_good_cell_is_accepted(cell):
         (checked("x", text=""), "not stored"),
         (picture(tags=[IGNORE]), "without alt text"),
         (picture(tags=[IGNORE], mystnb={"image": {"alt": " "}}), "without alt text"),
+        (picture("fig, ax = plt.subplots()\ngallery(ax, x)", tags=[IGNORE], mystnb=ALT), "in the dark"),
     ],
 )
 def test_a_bad_cell_is_found(cell, problem):
